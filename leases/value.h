@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include <glib.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* A key's value: a sparse sequence of bytes. It is kept in chunks of up to LEASE_VALUE_CHUNK bytes,
+ * found by their number in a hash table, with the first one beside it; a hole has no chunk and
+ * takes no memory, and a small value only about what it holds. Not locked: the caller sees to that.
+ */
+
+#define LEASE_VALUE_CHUNK ((size_t)16384)
+
+/* One chunk as kept. */
+typedef struct LeaseValueChunk LeaseValueChunk;
+
+/* Zero-initialised it is the empty value. Read `size` and `footprint`; leave the rest alone. */
+typedef struct {
+  uint64_t size;          /* as stat(2) shows it */
+  uint64_t footprint;     /* bytes of memory taken for chunks */
+  LeaseValueChunk *first; /* chunk 0, or NULL */
+  GHashTable *more;       /* chunk number to chunk, from 1 on; or NULL */
+} LeaseValue;
+
+/* Frees what `value` holds and makes it the empty value. */
+void lease_value_clear (LeaseValue *value);
+
+/* Copies up to `size` bytes from `offset` on into `out`, holes as zeros. Returns how many; 0 at or
+ * behind the end. */
+size_t lease_value_read (const LeaseValue *value, uint64_t offset, char *out, size_t size);
+
+/* How many bytes `footprint` would grow by, at most, if `size` bytes were written at `offset`. */
+uint64_t lease_value_write_cost (const LeaseValue *value, uint64_t offset, size_t size);
+
+/* Writes `size` bytes at `offset`, with a hole before it where it lies behind the end. `offset +
+ * size` must not be above INT64_MAX. Memory is taken for the chunks touched and no others. */
+void lease_value_write (LeaseValue *value, uint64_t offset, const char *data, size_t size);
+
+/* Cuts the value off, or lets it grow with a hole. What was cut off never shows again: it reads as
+ * zeros after growing. Time in proportion to the chunks that the value has. */
+void lease_value_truncate (LeaseValue *value, uint64_t size);
