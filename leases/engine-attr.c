@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+
+/* What stat(2) shows of a node, and for how long it holds. */
+
+#include "leases/engine-private.h"
+
+#include <string.h>
+#include <sys/stat.h>
+
+/* Leases that an operation works off itself when it meets a directory that has to tell of their
+ * end. */
+#define SETTLE_SLICE 64
+
+/* A directory shows the end of what was in it by its mtime, which cached listings are checked
+ * against. While something dead waits to be removed from it, the mtime moves on each time that it
+ * is asked for: a listing that was asked for before the end may still be on its way into the cache
+ * then, under an mtime from after it. The removal takes the directory's lock in the kernel, and so
+ * comes behind every such listing. */
+static LeaseTime
+settle_directory (LeaseOp *op, LeaseNode *directory)
+{
+  bool more = lease_op_settle (op, SETTLE_SLICE);
+
+  if (more || directory->dir->dead_count > 0) {
+    directory->mtime_ns = MAX (directory->mtime_ns + 1, op->by->wall_ns);
+    directory->ctime_ns = MAX (directory->ctime_ns, directory->mtime_ns);
+    return op->now;
+  }
+  const LeaseQueueItem *item = lease_queue_earliest (op->engine->deadlines);
+  return item == NULL ? LEASE_TIME_NEVER : item->deadline;
+}
+
+void
+lease_op_fill_attr (LeaseOp *op, LeaseNode *node, LeaseAttr *attr_out)
+{
+  LeaseTime fresh_until = LEASE_TIME_NEVER;
+
+  if (S_ISDIR (node->mode) && node->dir->leased_count > 0)
+    fresh_until = settle_directory (op, node);
+  if (node->lease != NULL)
+    fresh_until = MIN (fresh_until, node->lease->due.deadline);
+
+  *attr_out = (LeaseAttr){
+    .id = node->id,
+    .parent = S_ISDIR (node->mode) && node->names != NULL ? node->names->parent->id : node->id,
+    .mode = node->mode,
+    .nlink = lease_tree_link_count (node),
+    .uid = node->uid,
+    .gid = node->gid,
+    .rdev = node->rdev,
+    .atime_ns = node->atime_ns,
+    .mtime_ns = node->mtime_ns,
+    .ctime_ns = node->ctime_ns,
+    .is_lease = lease_is_directory_of_lease (node),
+    .fresh_until = fresh_until,
+  };
+  if (S_ISREG (node->mode)) {
+    attr_out->size = node->value.size;
+    attr_out->footprint = node->value.footprint;
+  } else if (S_ISLNK (node->mode)) {
+    attr_out->size = strlen (node->target);
+  }
+}

@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: MIT */
+
+/* The engine's operations on leases: granting, refreshing, and what is attached. */
+
+#include "leases/engine-private.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/stat.h>
+
+int
+lease_engine_grant (LeaseEngine *engine, const LeaseCaller *by, uint64_t id, int64_t ttl_ns)
+{
+  g_auto (LeaseOp) op = lease_op_begin (engine, by);
+  Lease *lease;
+  int error = lease_op_lease (&op, id, &lease);
+
+  if (error != 0)
+    return error;
+  lease->granted_ns = MAX (ttl_ns, engine->config.min_ttl_ns);
+  lease_op_refresh (&op, lease);
+  return 0;
+}
+
+int
+lease_engine_refresh (LeaseEngine *engine, const LeaseCaller *by, uint64_t id)
+{
+  g_auto (LeaseOp) op = lease_op_begin (engine, by);
+  Lease *lease;
+  int error = lease_op_lease (&op, id, &lease);
+
+  if (error == 0 && lease->granted_ns == 0)
+    error = -EINVAL;
+  if (error == 0)
+    lease_op_refresh (&op, lease);
+  return error;
+}
+
+int
+lease_engine_info (LeaseEngine *engine, const LeaseCaller *by, uint64_t id, LeaseInfo *info_out)
+{
+  g_auto (LeaseOp) op = lease_op_begin (engine, by);
+  Lease *lease;
+  int error = lease_op_lease (&op, id, &lease);
+
+  if (error != 0)
+    return error;
+  info_out->granted_ns = lease->granted_ns;
+  info_out->left_ns = lease->granted_ns == 0 ? 0 : MAX (lease->due.deadline - op.now, 0);
+  memcpy (info_out->modes, lease->modes, sizeof info_out->modes);
+  info_out->generation = engine->generation;
+  lease_op_fill_attr (&op, lease->directory, &info_out->directory);
+  return 0;
+}
+
+int
+lease_engine_chmod_file (LeaseEngine *engine, const LeaseCaller *by, uint64_t id, LeaseFile file,
+                         mode_t mode)
+{
+  g_auto (LeaseOp) op = lease_op_begin (engine, by);
+  Lease *lease;
+  int error = lease_op_lease (&op, id, &lease);
+
+  if (error == 0)
+    lease->modes[file] = mode & 0777;
+  return error;
+}
+
+/* One step down a path that a line of `keys` names, from `directory` to `text`. */
+static int
+step_down (LeaseOp *op, LeaseNode *directory, const char *text, LeaseNode **node_out)
+{
+  if (!S_ISDIR (directory->mode))
+    return S_ISLNK (directory->mode) ? -ELOOP : -ENOTDIR;
+  if (strlen (text) > NAME_MAX)
+    return -ENAMETOOLONG;
+  if (*text == '\0' || strcmp (text, ".") == 0) {
+    *node_out = directory;
+  } else if (strcmp (text, "..") == 0) {
+    *node_out = directory->names == NULL ? directory : directory->names->parent;
+  } else {
+    const LeaseName *name = lease_op_find (op, directory, text);
+    if (name == NULL)
+      return lease_is_directory_of_lease (directory) && lease_file_from_name (text) ? -EINVAL
+                                                                                    : -ENOENT;
+    *node_out = name->node;
+  }
+  return 0;
+}
+
+/* The node at `path`, if it may be attached to or detached from `lease`. */
+static int
+resolve (LeaseOp *op, const Lease *lease, const char *path, LeaseNode **node_out)
+{
+  g_auto (GStrv) texts = g_strsplit (path, "/", -1);
+  LeaseNode *node = lease_tree_node (op->engine->tree, LEASE_ROOT);
+  const LeaseNode *parent = node;
+
+  for (char **text = texts; *text != NULL; text++) {
+    parent = node;
+    int error = step_down (op, node, *text, &node);
+    if (error != 0)
+      return error;
+  }
+  const Lease *owner = lease_enclosing (S_ISDIR (node->mode) ? node : parent);
+  if (node->id == LEASE_ROOT || node == op->engine->leases_dir ||
+      lease_is_directory_of_lease (node) || (owner != NULL && owner != lease))
+    return -EINVAL;
+  if (op->by->uid != 0 && op->by->uid != node->uid)
+    return -EPERM;
+  *node_out = node;
+  return 0;
+}
+
+/* What the lines of one write lead to: the nodes in the order of their lines, each with the lease
+ * that it will have. */
+typedef struct {
+  LeaseNode *node;
+  Lease *lease;
+} Edit;
+
+static int
+plan_edit (LeaseOp *op, Lease *lease, const LeaseKeysLine *line, GHashTable *planned, Edit *edit)
+{
+  void *planned_lease;
+  int error = resolve (op, lease, line->path, &edit->node);
+
+  if (error != 0)
+    return error;
+  if (!g_hash_table_lookup_extended (planned, edit->node, NULL, &planned_lease))
+    planned_lease = edit->node->lease;
+  if (line->detach && planned_lease != lease)
+    return -EINVAL;
+  edit->lease = line->detach ? NULL : lease;
+  g_hash_table_insert (planned, edit->node, edit->lease);
+  return 0;
+}
+
+int
+lease_engine_edit_keys (LeaseEngine *engine, const LeaseCaller *by, uint64_t id,
+                        const GArray *lines)
+{
+  g_autoptr (GHashTable) planned = g_hash_table_new (NULL, NULL);
+  g_autofree Edit *edits = g_new (Edit, lines->len);
+  g_auto (LeaseOp) op = lease_op_begin (engine, by);
+  Lease *lease;
+  int error = lease_op_lease (&op, id, &lease);
+
+  if (error == 0 && lease->granted_ns == 0)
+    error = -EINVAL;
+  for (unsigned i = 0; error == 0 && i < lines->len; i++)
+    error = plan_edit (&op, lease, &g_array_index (lines, LeaseKeysLine, i), planned, &edits[i]);
+  if (error != 0)
+    return error;
+
+  for (unsigned i = 0; i < lines->len; i++) {
+    edits[i].node->ctime_ns = by->wall_ns;
+    if (edits[i].lease != NULL)
+      lease_op_attach (&op, edits[i].node, lease);
+    else
+      lease_op_detach (&op, edits[i].node);
+  }
+  return 0;
+}
+
+int
+lease_engine_keys (LeaseEngine *engine, const LeaseCaller *by, uint64_t id, GPtrArray **paths_out,
+                   uint64_t *generation_out)
+{
+  g_auto (LeaseOp) op = lease_op_begin (engine, by);
+  Lease *lease;
+  int error = lease_op_lease (&op, id, &lease);
+
+  if (error != 0)
+    return error;
+  *paths_out = g_ptr_array_new_with_free_func (g_free);
+  *generation_out = engine->generation;
+  for (const GList *link = lease->members.head; link != NULL; link = link->next) {
+    const LeaseNode *node = link->data;
+    for (const LeaseName *name = node->names; name != NULL; name = name->next) {
+      char *path = lease_tree_path (name);
+      if (path != NULL)
+        g_ptr_array_add (*paths_out, path);
+    }
+  }
+  return 0;
+}

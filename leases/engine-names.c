@@ -1,0 +1,477 @@
+/* SPDX-License-Identifier: MIT */
+
+/* The engine's operations on names. Each checks everything first, then changes the state by steps
+ * that cannot fail. */
+
+#include "leases/engine-private.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+static bool
+is_pseudo_file (const LeaseNode *parent, const char *text)
+{
+  return lease_is_directory_of_lease (parent) && lease_file_from_name (text) != LEASE_FILE_NONE;
+}
+
+/* What the rules of leases/ keep from being moved, linked or removed, and from being replaced. */
+static bool
+is_fixed (const LeaseOp *op, const LeaseNode *parent, const char *text)
+{
+  return parent == op->engine->leases_dir || is_pseudo_file (parent, text) ||
+         (parent->id == LEASE_ROOT && strcmp (text, "leases") == 0);
+}
+
+/* What a node with a new name in `parent` is attached to: the lease in whose directory it comes to
+ * lie; or, when it is `created`, the one that `parent` is attached to. */
+static Lease *
+lease_for (const LeaseNode *parent, bool created)
+{
+  Lease *lease = lease_enclosing (parent);
+
+  if (lease == NULL && created)
+    lease = parent->lease;
+  return lease;
+}
+
+/* Whether the caller may put the life of `node` in a lease's hands. */
+static bool
+may_attach (const LeaseOp *op, const LeaseNode *node)
+{
+  return op->by->uid == 0 || op->by->uid == node->uid;
+}
+
+/* Whether the caller owns everything in `top`: all of it goes with the lease in whose directory it
+ * lies. Not recursive: how deep directories are nested is up to the users. */
+static bool
+owns_all (const LeaseOp *op, LeaseNode *top)
+{
+  g_autoptr (GPtrArray) directories = g_ptr_array_new ();
+
+  if (S_ISDIR (top->mode))
+    g_ptr_array_add (directories, top);
+  for (unsigned i = 0; i < directories->len; i++) {
+    LeaseNode *directory = g_ptr_array_index (directories, i);
+    LeaseName *name = NULL;
+    while ((name = lease_tree_next (directory, name == NULL ? 0 : name->cookie)) != NULL) {
+      if (name->node->uid != op->by->uid)
+        return false;
+      if (S_ISDIR (name->node->mode))
+        g_ptr_array_add (directories, name->node);
+    }
+  }
+  return true;
+}
+
+/* Whether the caller may bring `node` under `parent`, as far as leases are concerned. */
+static int
+check_move_into (const LeaseOp *op, const LeaseNode *parent, LeaseNode *node)
+{
+  const Lease *lease = lease_for (parent, false);
+
+  if (lease == NULL || node->lease == lease)
+    return 0;
+  if (lease->granted_ns == 0)
+    return -EINVAL;
+  return may_attach (op, node) && (op->by->uid == 0 || owns_all (op, node)) ? 0 : -EPERM;
+}
+
+/* Whether `text` is free in `parent` and may be given to a new name. What has ended makes room
+ * later, with make_room(). */
+static int
+check_new_name (LeaseOp *op, const LeaseNode *parent, const char *text)
+{
+  if (strlen (text) > NAME_MAX)
+    return -ENAMETOOLONG;
+  if (parent->names == NULL && parent->id != LEASE_ROOT)
+    return -ENOENT; /* as on any removed directory that somebody still stands in */
+  if (is_pseudo_file (parent, text) || lease_op_find (op, parent, text) != NULL)
+    return -EEXIST;
+  return 0;
+}
+
+/* Drops a name that has ended but is still there. */
+static void
+make_room (LeaseOp *op, LeaseNode *parent, const char *text)
+{
+  LeaseName *name = lease_tree_find (parent, text);
+
+  if (name != NULL && lease_op_is_over (op, name->node))
+    lease_op_drop_name (op, name);
+}
+
+int
+lease_engine_lookup (LeaseEngine *engine, const LeaseCaller *by, uint64_t parent_id,
+                     const char *text, LeaseAttr *attr_out, LeaseTime *fresh_until_out)
+{
+  g_auto (LeaseOp) op = lease_op_begin (engine, by);
+  LeaseNode *parent;
+  int error = lease_op_directory (&op, parent_id, &parent);
+
+  if (error != 0)
+    return error;
+  if (strlen (text) > NAME_MAX)
+    return -ENAMETOOLONG;
+
+  LeaseName *name = lease_op_find (&op, parent, text);
+  if (name == NULL) {
+    if (fresh_until_out != NULL)
+      *fresh_until_out = lease_tree_find (parent, text) == NULL ? LEASE_TIME_NEVER : 0;
+    return -ENOENT;
+  }
+  name->node->pins++;
+  lease_op_fill_attr (&op, name->node, attr_out);
+  return 0;
+}
+
+void
+lease_engine_unpin (LeaseEngine *engine, uint64_t id, uint64_t count)
+{
+  static const LeaseCaller nobody = { .reaper = true };
+  g_auto (LeaseOp) op = lease_op_begin (engine, &nobody);
+  LeaseNode *node = lease_tree_node (engine->tree, id);
+
+  if (node == NULL)
+    return;
+  node->pins -= MIN (count, node->pins);
+  if (node->pins == 0)
+    lease_op_collect (&op, node);
+}
+
+static int
+check_create (LeaseOp *op, const LeaseNode *parent, const char *text, mode_t mode,
+              const char *target)
+{
+  const Lease *lease = lease_for (parent, true);
+  int error = check_new_name (op, parent, text);
+
+  if (error != 0)
+    return error;
+  if (!S_ISREG (mode) && !S_ISDIR (mode) && !S_ISLNK (mode))
+    return -EOPNOTSUPP;
+  if (parent == op->engine->leases_dir) {
+    if (!S_ISDIR (mode))
+      return -EPERM;
+    if (text[0] == '.')
+      return -EINVAL;
+  }
+  if (lease != NULL && lease->granted_ns == 0)
+    return -EINVAL;
+  return lease_op_check_room (op,
+                              sizeof (LeaseNode) + LEASE_NODE_OVERHEAD + sizeof (LeaseDir) +
+                                  sizeof (Lease) + lease_name_cost (text) +
+                                  (target == NULL ? 0 : strlen (target) + 1),
+                              1);
+}
+
+int
+lease_engine_create (LeaseEngine *engine, const LeaseCaller *by, uint64_t parent_id,
+                     const char *text, mode_t mode, const char *target, LeaseAttr *attr_out)
+{
+  g_auto (LeaseOp) op = lease_op_begin (engine, by);
+  LeaseNode *parent;
+  int error = lease_op_directory (&op, parent_id, &parent);
+
+  if (error == 0)
+    error = check_create (&op, parent, text, mode, target);
+  if (error != 0)
+    return error;
+
+  gid_t gid = by->gid;
+  if (parent->mode & S_ISGID) {
+    gid = parent->gid;
+    if (S_ISDIR (mode))
+      mode |= S_ISGID;
+  }
+  make_room (&op, parent, text);
+  LeaseNode *node = lease_op_add_node (&op, mode, by->uid, gid);
+  if (S_ISLNK (mode)) {
+    node->target = g_strdup (target);
+    engine->bytes_used += strlen (target) + 1;
+  }
+  lease_op_add_name (&op, parent, text, node);
+  if (parent == engine->leases_dir)
+    lease_op_reserve (&op, node);
+  else if (lease_for (parent, true) != NULL)
+    lease_op_attach (&op, node, lease_for (parent, true));
+  node->pins++;
+  lease_op_fill_attr (&op, node, attr_out);
+  return 0;
+}
+
+int
+lease_engine_link (LeaseEngine *engine, const LeaseCaller *by, uint64_t id, uint64_t parent_id,
+                   const char *text, LeaseAttr *attr_out)
+{
+  g_auto (LeaseOp) op = lease_op_begin (engine, by);
+  LeaseNode *node, *parent;
+  int error = lease_op_node (&op, id, &node);
+
+  if (error == 0)
+    error = lease_op_directory (&op, parent_id, &parent);
+  if (error == 0)
+    error = check_new_name (&op, parent, text);
+  if (error == 0 && (S_ISDIR (node->mode) || parent == engine->leases_dir))
+    error = -EPERM;
+  if (error == 0 && node->names == NULL)
+    error = -ENOENT;
+  if (error == 0)
+    error = check_move_into (&op, parent, node);
+  if (error == 0)
+    error = lease_op_check_room (&op, lease_name_cost (text), 0);
+  if (error != 0)
+    return error;
+
+  make_room (&op, parent, text);
+  lease_op_add_name (&op, parent, text, node);
+  node->ctime_ns = by->wall_ns;
+  if (lease_for (parent, false) != NULL)
+    lease_op_attach (&op, node, lease_for (parent, false));
+  node->pins++;
+  lease_op_fill_attr (&op, node, attr_out);
+  return 0;
+}
+
+static bool
+is_empty (LeaseOp *op, const LeaseNode *directory)
+{
+  LeaseName *name = NULL;
+
+  while ((name = lease_tree_next (directory, name == NULL ? 0 : name->cookie)) != NULL)
+    if (!lease_op_is_over (op, name->node))
+      return false;
+  return true;
+}
+
+/* The name that is to be removed from directory `parent_id`. */
+static int
+find_removable (LeaseOp *op, uint64_t parent_id, const char *text, LeaseName **name_out)
+{
+  LeaseNode *parent;
+  int error = lease_op_directory (op, parent_id, &parent);
+
+  if (error != 0)
+    return error;
+  if (is_pseudo_file (parent, text))
+    return -EPERM;
+  LeaseName *name = lease_op_find (op, parent, text);
+  if (name == NULL || (op->by->reaper && !lease_op_is_due (op, name)))
+    return -ENOENT;
+  if (name->node == op->engine->leases_dir)
+    return -EPERM;
+  *name_out = name;
+  return 0;
+}
+
+int
+lease_engine_unlink (LeaseEngine *engine, const LeaseCaller *by, uint64_t parent, const char *text)
+{
+  g_auto (LeaseOp) op = lease_op_begin (engine, by);
+  LeaseName *name;
+  int error = find_removable (&op, parent, text, &name);
+
+  if (error == 0 && S_ISDIR (name->node->mode))
+    error = -EISDIR;
+  if (error == 0)
+    lease_op_drop_name (&op, name);
+  return error;
+}
+
+int
+lease_engine_rmdir (LeaseEngine *engine, const LeaseCaller *by, uint64_t parent, const char *text)
+{
+  g_auto (LeaseOp) op = lease_op_begin (engine, by);
+  LeaseName *name;
+  int error = find_removable (&op, parent, text, &name);
+
+  if (error != 0)
+    return error;
+  LeaseNode *node = name->node;
+  if (!S_ISDIR (node->mode))
+    return -ENOTDIR;
+  if (by->reaper) {
+    if (node->dir->entry_count > 0)
+      return -ENOTEMPTY;
+  } else if (lease_is_directory_of_lease (node)) {
+    lease_op_revoke (&op, node->lease);
+    lease_op_touch_names (&op, engine->leases_dir);
+  } else if (!is_empty (&op, node)) {
+    return -ENOTEMPTY;
+  }
+  lease_op_drop_name (&op, name);
+  return 0;
+}
+
+/* A rename under way: `name` is to come to `parent`/`text`, where `target` is what the name stands
+ * for now (NULL: it is free). */
+typedef struct {
+  LeaseName *name;
+  LeaseNode *parent;
+  const char *text;
+  LeaseName *target;
+  unsigned flags;
+} Move;
+
+/* Whether the node of `target` may be replaced by the one of `name`. */
+static int
+check_replace (LeaseOp *op, const LeaseName *name, const LeaseName *target)
+{
+  bool is_directory = S_ISDIR (name->node->mode);
+
+  if (!S_ISDIR (target->node->mode)) {
+    bool inherits = name->node->lease == NULL && target->node->lease != NULL;
+    if (is_directory)
+      return -ENOTDIR;
+    return inherits && !may_attach (op, name->node) ? -EPERM : 0;
+  }
+  if (!is_directory)
+    return -EISDIR;
+  return is_empty (op, target->node) ? 0 : -ENOTEMPTY;
+}
+
+/* The old name makes room for the new one, unless that is longer. */
+static int
+check_longer_name (LeaseOp *op, const Move *move)
+{
+  uint64_t given_back = lease_name_cost (move->name->text), cost = lease_name_cost (move->text);
+
+  return cost > given_back ? lease_op_check_room (op, cost - given_back, 0) : 0;
+}
+
+static int
+check_move (LeaseOp *op, const Move *move)
+{
+  LeaseNode *node = move->name->node;
+  bool exchange = move->flags & RENAME_EXCHANGE;
+  int error;
+
+  if (strlen (move->text) > NAME_MAX)
+    return -ENAMETOOLONG;
+  if (is_fixed (op, move->name->parent, move->name->text) ||
+      is_fixed (op, move->parent, move->text))
+    return -EPERM;
+  if (move->parent->names == NULL && move->parent->id != LEASE_ROOT)
+    return -ENOENT;
+  if (move->target == NULL && exchange)
+    return -ENOENT;
+  if (move->target != NULL && (move->flags & RENAME_NOREPLACE))
+    return -EEXIST;
+  if (S_ISDIR (node->mode) && lease_tree_is_within (move->parent, node))
+    return -EINVAL;
+  if (move->target != NULL && lease_tree_is_within (move->name->parent, move->target->node))
+    return exchange ? -EINVAL : -ENOTEMPTY;
+  if ((error = check_move_into (op, move->parent, node)) != 0)
+    return error;
+  if (exchange)
+    return check_move_into (op, move->name->parent, move->target->node);
+  if (move->target != NULL)
+    return check_replace (op, move->name, move->target);
+  return check_longer_name (op, move);
+}
+
+/* `node` has come to lie in `parent`. */
+static void
+arrive (LeaseOp *op, LeaseNode *parent, LeaseNode *node)
+{
+  Lease *lease = lease_for (parent, false);
+
+  node->ctime_ns = op->by->wall_ns;
+  if (lease != NULL)
+    lease_op_attach (op, node, lease);
+}
+
+static void
+exchange_nodes (LeaseOp *op, const Move *move)
+{
+  LeaseNode *one = move->name->node, *other = move->target->node;
+
+  op->engine->generation++;
+  lease_op_touch_names (op, move->name->parent);
+  lease_op_touch_names (op, move->parent);
+  lease_tree_repoint (move->name, other);
+  lease_tree_repoint (move->target, one);
+  arrive (op, move->parent, one);
+  arrive (op, move->name->parent, other);
+}
+
+static void
+move_node (LeaseOp *op, const Move *move)
+{
+  LeaseNode *node = move->name->node;
+  Lease *inherited = NULL;
+
+  if (move->target != NULL) {
+    if (node->lease == NULL && !S_ISDIR (node->mode))
+      inherited = move->target->node->lease;
+    lease_op_repoint (op, move->target, node);
+  } else {
+    make_room (op, move->parent, move->text);
+    lease_op_add_name (op, move->parent, move->text, node);
+  }
+  lease_op_drop_name (op, move->name);
+  if (inherited != NULL)
+    lease_op_attach (op, node, inherited);
+  arrive (op, move->parent, node);
+}
+
+int
+lease_engine_rename (LeaseEngine *engine, const LeaseCaller *by, uint64_t parent_id,
+                     const char *text, uint64_t new_parent_id, const char *new_text, unsigned flags)
+{
+  g_auto (LeaseOp) op = lease_op_begin (engine, by);
+  Move move = { .text = new_text, .flags = flags };
+  LeaseNode *parent;
+  int error = lease_op_directory (&op, parent_id, &parent);
+
+  if (error == 0)
+    error = lease_op_directory (&op, new_parent_id, &move.parent);
+  if (error != 0)
+    return error;
+  if ((flags & ~(RENAME_NOREPLACE | RENAME_EXCHANGE)) != 0 ||
+      flags == (RENAME_NOREPLACE | RENAME_EXCHANGE))
+    return -EINVAL;
+  if (is_pseudo_file (parent, text))
+    return -EPERM;
+
+  move.name = lease_op_find (&op, parent, text);
+  move.target = lease_op_find (&op, move.parent, new_text);
+  if (move.name == NULL)
+    return -ENOENT;
+  if (move.target != NULL && move.target->node == move.name->node && !(flags & RENAME_NOREPLACE))
+    return 0; /* two names of one file, or one and the same: nothing to do, says POSIX */
+  error = check_move (&op, &move);
+  if (error != 0)
+    return error;
+  if (flags & RENAME_EXCHANGE)
+    exchange_nodes (&op, &move);
+  else
+    move_node (&op, &move);
+  return 0;
+}
+
+int
+lease_engine_list (LeaseEngine *engine, const LeaseCaller *by, uint64_t id, uint64_t cookie,
+                   bool pin, LeaseListEach each, void *data)
+{
+  g_auto (LeaseOp) op = lease_op_begin (engine, by);
+  LeaseNode *directory;
+  int error = lease_op_directory (&op, id, &directory);
+
+  if (error != 0)
+    return error;
+  for (LeaseName *name; (name = lease_tree_next (directory, cookie)) != NULL;
+       cookie = name->cookie) {
+    LeaseAttr attr;
+    if (!by->reaper && lease_op_is_over (&op, name->node))
+      continue;
+    lease_op_fill_attr (&op, name->node, &attr);
+    if (!each (name->text, &attr, name->cookie, data))
+      break;
+    if (pin)
+      name->node->pins++;
+  }
+  return 0;
+}

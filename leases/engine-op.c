@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: MIT */
+
+/* The steps that all operations of the engine are made of: finding, judging what is over, and
+ * changing what is kept, with every count in step. */
+
+#include "leases/engine-private.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* What malloc and the hash tables add, roughly, to a name. */
+#define NAME_OVERHEAD 64
+
+LeaseOp
+lease_op_begin (LeaseEngine *engine, const LeaseCaller *by)
+{
+  pthread_mutex_lock (&engine->lock);
+  engine->now = MAX (engine->now, by->now);
+  return (LeaseOp){ .engine = engine, .by = by, .now = engine->now };
+}
+
+void
+lease_op_end (LeaseOp *op)
+{
+  LeaseEngine *engine = op->engine;
+
+  pthread_mutex_unlock (&engine->lock);
+  if (engine->notify != NULL) {
+    for (unsigned i = 0; op->stale != NULL && i < op->stale->len; i++)
+      engine->notify (LEASE_EVENT_STALE, g_array_index (op->stale, uint64_t, i),
+                      engine->notify_data);
+    if (op->earlier)
+      engine->notify (LEASE_EVENT_EARLIER, 0, engine->notify_data);
+    if (op->ended)
+      engine->notify (LEASE_EVENT_ENDED, 0, engine->notify_data);
+  }
+  g_clear_pointer (&op->stale, g_array_unref);
+}
+
+bool
+lease_is_over (const Lease *lease, LeaseTime now)
+{
+  return lease->ended || now >= lease->due.deadline;
+}
+
+bool
+lease_is_directory_of_lease (const LeaseNode *node)
+{
+  return node->lease != NULL && node->lease->directory == node;
+}
+
+Lease *
+lease_enclosing (const LeaseNode *directory)
+{
+  for (;;) {
+    if (lease_is_directory_of_lease (directory))
+      return directory->lease;
+    if (directory->names == NULL)
+      return NULL;
+    directory = directory->names->parent;
+  }
+}
+
+/* Whether something that has not ended is in `top`, a directory whose lease is over, or in
+ * directories below it that are over too. If so, those on the way to it are detached; if not, all
+ * of them have ended for good. Not recursive: how deep directories are nested is up to the users.
+ */
+static bool
+keep_if_used (LeaseOp *op, LeaseNode *top)
+{
+  g_autoptr (GPtrArray) directories = g_ptr_array_new ();
+
+  g_ptr_array_add (directories, top);
+  for (unsigned i = 0; i < directories->len; i++) {
+    LeaseNode *directory = g_ptr_array_index (directories, i);
+    LeaseName *name = NULL;
+    while ((name = lease_tree_next (directory, name == NULL ? 0 : name->cookie)) != NULL) {
+      LeaseNode *node = name->node;
+      if (!node->ended && (node->lease == NULL || !lease_is_over (node->lease, op->now))) {
+        for (; directory != top; directory = directory->names->parent)
+          lease_op_detach (op, directory);
+        lease_op_detach (op, top);
+        return true;
+      }
+      if (S_ISDIR (node->mode) && !node->ended)
+        g_ptr_array_add (directories, node);
+    }
+  }
+  for (unsigned i = 0; i < directories->len; i++)
+    ((LeaseNode *)g_ptr_array_index (directories, i))->ended = true;
+  return false;
+}
+
+/* Whether `directory` is the directory of a lease that is over, or lies in one that has ended, at
+ * whatever depth: it goes with it, attached or not. Remembers it for all on the way, which makes
+ * the next search short. */
+static bool
+goes_with_parent (LeaseOp *op, LeaseNode *directory)
+{
+  const LeaseNode *top = directory;
+
+  while (!top->ended && !lease_is_directory_of_lease (top)) {
+    if (top->names == NULL)
+      return false;
+    top = top->names->parent;
+  }
+  if (!top->ended && !lease_is_over (top->lease, op->now))
+    return false;
+  for (; directory != top; directory = directory->names->parent)
+    directory->ended = true;
+  return true;
+}
+
+bool
+lease_op_is_over (LeaseOp *op, LeaseNode *node)
+{
+  if (node->ended)
+    return true;
+  if (S_ISDIR (node->mode) && goes_with_parent (op, node))
+    return true;
+  if (node->lease == NULL || !lease_is_over (node->lease, op->now))
+    return false;
+  return !S_ISDIR (node->mode) || !keep_if_used (op, node);
+}
+
+int
+lease_op_node (LeaseOp *op, uint64_t id, LeaseNode **node_out)
+{
+  LeaseNode *node = lease_tree_node (op->engine->tree, id);
+
+  if (node == NULL || (!op->by->reaper && lease_op_is_over (op, node)))
+    return -ESTALE;
+  *node_out = node;
+  return 0;
+}
+
+int
+lease_op_directory (LeaseOp *op, uint64_t id, LeaseNode **directory_out)
+{
+  int error = lease_op_node (op, id, directory_out);
+
+  if (error == 0 && !S_ISDIR ((*directory_out)->mode))
+    error = -ENOTDIR;
+  return error;
+}
+
+int
+lease_op_lease (LeaseOp *op, uint64_t id, Lease **lease_out)
+{
+  LeaseNode *node;
+  int error = lease_op_node (op, id, &node);
+
+  if (error != 0)
+    return error;
+  if (!lease_is_directory_of_lease (node))
+    return -EINVAL;
+  *lease_out = node->lease;
+  return 0;
+}
+
+LeaseName *
+lease_op_find (LeaseOp *op, const LeaseNode *parent, const char *text)
+{
+  LeaseName *name = lease_tree_find (parent, text);
+
+  if (name != NULL && !op->by->reaper && lease_op_is_over (op, name->node))
+    return NULL;
+  return name;
+}
+
+uint64_t
+lease_node_cost (const LeaseNode *node)
+{
+  uint64_t cost = sizeof *node + LEASE_NODE_OVERHEAD;
+
+  if (S_ISREG (node->mode))
+    cost += node->value.footprint;
+  else if (S_ISDIR (node->mode))
+    cost += sizeof *node->dir + (lease_is_directory_of_lease (node) ? sizeof *node->lease : 0);
+  else if (S_ISLNK (node->mode) && node->target != NULL)
+    cost += strlen (node->target) + 1;
+  return cost;
+}
+
+uint64_t
+lease_name_cost (const char *text)
+{
+  return sizeof (LeaseName) + strlen (text) + 1 + NAME_OVERHEAD;
+}
+
+int
+lease_op_check_room (LeaseOp *op, uint64_t bytes, unsigned nodes)
+{
+  const LeaseEngineConfig *config = &op->engine->config;
+  uint64_t left = config->max_bytes - MIN (op->engine->bytes_used, config->max_bytes);
+
+  if (bytes > left || lease_tree_node_count (op->engine->tree) + nodes > config->max_nodes)
+    return -ENOSPC;
+  return 0;
+}
+
+LeaseNode *
+lease_op_add_node (LeaseOp *op, mode_t mode, uid_t uid, gid_t gid)
+{
+  LeaseNode *node = lease_tree_add (op->engine->tree, mode);
+
+  node->uid = uid;
+  node->gid = gid;
+  node->atime_ns = node->mtime_ns = node->ctime_ns = op->by->wall_ns;
+  op->engine->bytes_used += lease_node_cost (node);
+  return node;
+}
+
+LeaseName *
+lease_op_add_name (LeaseOp *op, LeaseNode *parent, const char *text, LeaseNode *node)
+{
+  op->engine->bytes_used += lease_name_cost (text);
+  op->engine->generation++;
+  lease_op_touch_names (op, parent);
+  return lease_tree_link (parent, text, node);
+}
+
+void
+lease_op_drop_name (LeaseOp *op, LeaseName *name)
+{
+  LeaseNode *parent = name->parent, *node = name->node;
+
+  if (lease_op_is_over (op, node))
+    node->ended = true;
+  else
+    lease_op_touch_names (op, parent);
+  node->ctime_ns = op->by->wall_ns;
+  op->engine->bytes_used -= lease_name_cost (name->text);
+  op->engine->generation++;
+  lease_tree_unlink (name);
+  lease_op_collect (op, node);
+  lease_op_collect (op, parent);
+}
+
+void
+lease_op_repoint (LeaseOp *op, LeaseName *name, LeaseNode *node)
+{
+  LeaseNode *old = name->node;
+
+  old->ctime_ns = op->by->wall_ns;
+  op->engine->generation++;
+  lease_op_touch_names (op, name->parent);
+  lease_tree_repoint (name, node);
+  lease_op_collect (op, old);
+}
+
+void
+lease_op_collect (LeaseOp *op, LeaseNode *node)
+{
+  if (node->names != NULL || node->id == LEASE_ROOT || lease_is_directory_of_lease (node) ||
+      (S_ISDIR (node->mode) && node->dir->entry_count > 0))
+    return;
+  lease_op_detach (op, node);
+
+  uint64_t cost = lease_node_cost (node);
+  if (lease_tree_collect (op->engine->tree, node)) {
+    op->engine->bytes_used -= cost;
+  } else if (node->ended && S_ISREG (node->mode)) {
+    /* Whoever has it open cannot read it any more. */
+    op->engine->bytes_used -= node->value.footprint;
+    lease_value_clear (&node->value);
+  }
+}
+
+static void
+leave_lease (LeaseNode *node)
+{
+  Lease *lease = node->lease;
+
+  if (lease->unsettled == &node->member)
+    lease->unsettled = node->member.next;
+  g_queue_unlink (&lease->members, &node->member);
+}
+
+void
+lease_op_attach (LeaseOp *op, LeaseNode *node, Lease *lease)
+{
+  if (node->lease == lease)
+    return;
+  if (node->lease != NULL)
+    leave_lease (node);
+  lease_tree_attach (node, lease);
+  g_queue_push_tail_link (&lease->members, &node->member);
+  op->engine->generation++;
+  lease_op_tell_stale (op, node, true);
+}
+
+void
+lease_op_detach (LeaseOp *op, LeaseNode *node)
+{
+  if (node->lease == NULL)
+    return;
+  leave_lease (node);
+  lease_tree_attach (node, NULL);
+  op->engine->generation++;
+}
+
+void
+lease_op_touch_names (LeaseOp *op, LeaseNode *parent)
+{
+  if (!lease_is_directory_of_lease (parent))
+    parent->mtime_ns = op->by->wall_ns;
+  parent->ctime_ns = op->by->wall_ns;
+}
+
+static void
+add_stale (LeaseOp *op, const LeaseNode *node)
+{
+  /* What nobody has pinned, nobody has attributes of. */
+  if (node->pins == 0 && node->id != LEASE_ROOT)
+    return;
+  if (op->stale == NULL)
+    op->stale = g_array_new (FALSE, FALSE, sizeof (uint64_t));
+  g_array_append_val (op->stale, node->id);
+}
+
+void
+lease_op_tell_stale (LeaseOp *op, const LeaseNode *node, bool parents)
+{
+  add_stale (op, node);
+  for (const LeaseName *name = node->names; parents && name != NULL; name = name->next) {
+    /* The keys of a lease often share a directory: once will do. */
+    if (name->parent->id != op->stale_parent)
+      add_stale (op, name->parent);
+    op->stale_parent = name->parent->id;
+  }
+}
