@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT */
+
+/* Who a request comes from. */
+
+#include "fs/context.h"
+
+LeaseCaller
+fs_caller (fuse_req_t req)
+{
+  const struct fuse_ctx *ctx = fuse_req_ctx (req);
+  pid_t reaper = __atomic_load_n (&fs_context (req)->reaper_tid, __ATOMIC_RELAXED);
+
+  return (LeaseCaller){
+    .uid = ctx->uid,
+    .gid = ctx->gid,
+    .now = lease_clock_now (),
+    .wall_ns = lease_clock_wall_ns (),
+    .reaper = reaper != 0 && ctx->pid == reaper,
+  };
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include "leases/engine.h"
+
+#include <sys/types.h>
+
+#define FUSE_USE_VERSION 312
+#include <fuse_lowlevel.h>
+
+typedef struct FsPseudo FsPseudo;
+
+/* What every handler needs: the user data of the FUSE session. */
+typedef struct {
+  LeaseEngine *engine;
+  FsPseudo *pseudo;
+  pid_t reaper_tid; /* atomic; 0 while there is no reaper */
+} FsContext;
+
+/* Inode numbers. Every node of the engine takes four: its own, and those of the pseudo-files that
+ * it has if it is the directory of a lease. Node ids are never used again, so inode numbers are not
+ * either; and the root comes out as FUSE_ROOT_ID. */
+static inline fuse_ino_t
+fs_ino (uint64_t id, LeaseFile file)
+{
+  return (id - 1) * 4 + 1 + file;
+}
+
+static inline uint64_t
+fs_id (fuse_ino_t ino)
+{
+  return (ino - 1) / 4 + 1;
+}
+
+static inline LeaseFile
+fs_file (fuse_ino_t ino)
+{
+  return (ino - 1) % 4;
+}
+
+static inline FsContext *
+fs_context (fuse_req_t req)
+{
+  return fuse_req_userdata (req);
+}
+
+/* Who sent the request, and the time: call it once per request, first. */
+LeaseCaller fs_caller (fuse_req_t req);

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+
+/* The command. */
+
+#include "fs/daemon.h"
+#include "fs/log.h"
+#include "fs/options.h"
+#include "fs/session.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static int
+fail (const char *message)
+{
+  fprintf (stderr, "leasefs: %s\n", message);
+  return EXIT_FAILURE;
+}
+
+static int
+serve (FsOptions *options)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (FsSession) session = fs_session_new (options, &error);
+
+  if (session == NULL)
+    return fail (error->message);
+  /* Relative paths have been resolved: from here on no directory is kept from being unmounted. */
+  if (chdir ("/") != 0)
+    return fail ("cannot change to the root directory");
+  if (!fs_session_run (session, fs_daemon_ready, &error))
+    return fail (error->message);
+  return EXIT_SUCCESS;
+}
+
+int
+main (int argc, char **argv)
+{
+  g_autoptr (GError) error = NULL;
+  g_auto (FsOptions) options = { 0 };
+
+  fs_log_hold ();
+  if (!fs_options_parse (&options, argc, argv, &error))
+    return fail (error->message);
+  if (options.help) {
+    fputs (fs_options_usage, stdout);
+    return EXIT_SUCCESS;
+  }
+  if (options.version) {
+    puts ("leasefs " LEASEFS_VERSION);
+    return EXIT_SUCCESS;
+  }
+  if (!options.foreground && !options.debug && fs_daemon_start () != 0)
+    return fail (g_strerror (errno));
+  return serve (&options);
+}

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: MIT */
+
+/* Handlers for names: looking them up, making, moving and removing them. */
+
+#include "fs/ops.h"
+#include "fs/pseudo.h"
+#include "fs/reply.h"
+
+#include <errno.h>
+
+static bool
+lookup_pseudo (fuse_req_t req, const LeaseCaller *by, fuse_ino_t parent, const char *name)
+{
+  LeaseFile file = lease_file_from_name (name);
+  struct fuse_entry_param entry = { .ino = fs_ino (fs_id (parent), file) };
+  LeaseTime fresh_until;
+
+  if (file == LEASE_FILE_NONE || fs_pseudo_stat (fs_context (req)->pseudo, by, fs_id (parent), file,
+                                                 &entry.attr, &fresh_until) != 0)
+    return false;
+  entry.entry_timeout = fs_reply_timeout (fresh_until);
+  fuse_reply_entry (req, &entry);
+  return true;
+}
+
+/* In a directory that has ended there is no such name either. To say ESTALE would be wrong:
+ * mkdir(2) and others would not try the path again, but fail with it. */
+void
+fs_lookup (fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+  LeaseCaller by = fs_caller (req);
+  LeaseTime absent_until = 0;
+  LeaseAttr attr;
+
+  if (lookup_pseudo (req, &by, parent, name))
+    return;
+  int error = lease_engine_lookup (fs_context (req)->engine, &by, fs_id (parent), name, &attr,
+                                   &absent_until);
+  if (error == 0)
+    fs_reply_entry (req, &attr);
+  else if (error == -ENOENT || error == -ESTALE)
+    fs_reply_absent (req, absent_until);
+  else
+    fs_reply_result (req, error);
+}
+
+static void
+forget (FsContext *context, fuse_ino_t ino, uint64_t count)
+{
+  if (fs_file (ino) == LEASE_FILE_NONE)
+    lease_engine_unpin (context->engine, fs_id (ino), count);
+}
+
+void
+fs_forget (fuse_req_t req, fuse_ino_t ino, uint64_t count)
+{
+  forget (fs_context (req), ino, count);
+  fuse_reply_none (req);
+}
+
+void
+fs_forget_multi (fuse_req_t req, size_t count, struct fuse_forget_data *forgets)
+{
+  for (size_t i = 0; i < count; i++)
+    forget (fs_context (req), forgets[i].ino, forgets[i].nlookup);
+  fuse_reply_none (req);
+}
+
+static void
+reply_new (fuse_req_t req, int error, const LeaseAttr *attr)
+{
+  if (error == 0)
+    fs_reply_entry (req, attr);
+  else
+    fs_reply_result (req, error);
+}
+
+static void
+make (fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, const char *target)
+{
+  LeaseCaller by = fs_caller (req);
+  LeaseAttr attr;
+  int error = lease_engine_create (fs_context (req)->engine, &by, fs_id (parent), name, mode,
+                                   target, &attr);
+
+  reply_new (req, error, &attr);
+}
+
+void
+fs_create (fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
+           struct fuse_file_info *fi)
+{
+  LeaseCaller by = fs_caller (req);
+  LeaseAttr attr;
+  int error = lease_engine_create (fs_context (req)->engine, &by, fs_id (parent), name,
+                                   S_IFREG | (mode & 07777), NULL, &attr);
+
+  if (error == 0)
+    fs_reply_create (req, &attr, fi);
+  else
+    fs_reply_result (req, error);
+}
+
+void
+fs_mknod (fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t rdev)
+{
+  make (req, parent, name, mode, NULL);
+}
+
+void
+fs_mkdir (fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
+{
+  make (req, parent, name, S_IFDIR | (mode & 07777), NULL);
+}
+
+void
+fs_symlink (fuse_req_t req, const char *target, fuse_ino_t parent, const char *name)
+{
+  make (req, parent, name, S_IFLNK | 0777, target);
+}
+
+void
+fs_link (fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const char *name)
+{
+  LeaseCaller by = fs_caller (req);
+  LeaseAttr attr;
+  int error = -EPERM;
+
+  if (fs_file (ino) == LEASE_FILE_NONE)
+    error =
+        lease_engine_link (fs_context (req)->engine, &by, fs_id (ino), fs_id (parent), name, &attr);
+  reply_new (req, error, &attr);
+}
+
+void
+fs_unlink (fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+  LeaseCaller by = fs_caller (req);
+
+  fs_reply_result (req, lease_engine_unlink (fs_context (req)->engine, &by, fs_id (parent), name));
+}
+
+void
+fs_rmdir (fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+  LeaseCaller by = fs_caller (req);
+
+  fs_reply_result (req, lease_engine_rmdir (fs_context (req)->engine, &by, fs_id (parent), name));
+}
+
+void
+fs_rename (fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t new_parent,
+           const char *new_name, unsigned flags)
+{
+  LeaseCaller by = fs_caller (req);
+
+  fs_reply_result (req, lease_engine_rename (fs_context (req)->engine, &by, fs_id (parent), name,
+                                             fs_id (new_parent), new_name, flags));
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include "fs/context.h"
+
+#include <glib.h>
+#include <stdbool.h>
+
+/* The command line: leasefs [SOURCE] MOUNTPOINT [-o OPTION,...] [-f] [-d] [-s] [-h] [-V] */
+typedef struct {
+  char *source;     /* "none" where it was left out */
+  char *mountpoint; /* as given; NULL: none was */
+  int foreground;
+  int debug;
+  int single_thread;
+  int help;
+  int version;
+  char *min_ttl; /* as given; NULL: it was not */
+  int64_t min_ttl_ns;
+  struct fuse_args session_args; /* what is left for libfuse */
+} FsOptions;
+
+/* Reads the command line into `options`, which the caller clears in any case. With -h or -V nothing
+ * else is looked at. False with `error` set, one line that says what to do, if something in it is
+ * wrong; what libfuse does not know, fuse_session_new() finds. */
+bool fs_options_parse (FsOptions *options, int argc, char **argv, GError **error);
+void fs_options_clear (FsOptions *options);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (FsOptions, fs_options_clear)
+
+/* What -h prints. */
+extern const char fs_options_usage[];

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT */
+#pragma once
+
+#include "fs/context.h"
+
+#include <glib.h>
+#include <sys/stat.h>
+
+/* The pseudo-files of a lease: `ttl`, `granted` and `keys`. They are computed, not stored.
+ *
+ * The kernel reads a file in two steps, GETATTR for its size and READ for its bytes, and a text
+ * that grew in between would be cut off ("100" to "10"). So the text that a GETATTR measured is
+ * remembered, and READ serves that one. Any thread. */
+
+/* The largest command that a write may hold, in bytes. It lies below the size at which the kernel
+ * splits every write. */
+#define FS_PSEUDO_COMMAND_MAX ((size_t)512 * 1024)
+
+FsPseudo *fs_pseudo_new (LeaseEngine *engine);
+void fs_pseudo_free (FsPseudo *pseudo);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (FsPseudo, fs_pseudo_free)
+
+/* The attributes of `file` of the lease whose directory is node `id`. `fresh_until_out`, may be
+ * NULL: until when the name exists. 0, -ESTALE, or -EINVAL if the node is not the directory of a
+ * lease. */
+int fs_pseudo_stat (FsPseudo *pseudo, const LeaseCaller *by, uint64_t id, LeaseFile file,
+                    struct stat *stat_out, LeaseTime *fresh_until_out);
+
+/* The text that the last fs_pseudo_stat() of it measured, or a new one. The caller unrefs it.
+ * Errors as above. */
+int fs_pseudo_text (FsPseudo *pseudo, const LeaseCaller *by, uint64_t id, LeaseFile file,
+                    GBytes **text_out);
+
+/* One WRITE request. */
+typedef struct {
+  pid_t writer; /* the thread that made the system call */
+  off_t offset;
+  const char *text;
+  size_t size;
+} FsPseudoWrite;
+
+/* Carries out what was written. Besides the engine's errors: -EMSGSIZE; -EPERM for `granted`.
+ *
+ * A write that begins within a page and goes beyond its end comes as two requests, cut there. So
+ * what begins within a page, ends with it, and does not end a line, is taken for a first part: it
+ * is kept, and carried out together with the rest that the same writer sends next. If that fails it
+ * stays, for a writer who tries to write the rest again to see why. */
+int fs_pseudo_command (FsPseudo *pseudo, const LeaseCaller *by, uint64_t id, LeaseFile file,
+                       const FsPseudoWrite *write);
+
+/* touch, chmod and truncate; `to_set` and `attr` as for FUSE's setattr. -EPERM: another owner or
+ * group than the lease's. */
+int fs_pseudo_setattr (FsPseudo *pseudo, const LeaseCaller *by, uint64_t id, LeaseFile file,
+                       const struct stat *attr, int to_set);
