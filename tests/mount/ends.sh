@@ -1,0 +1,199 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# What is seen at the end of a lease, and what comes after it. Everything is set up with a long TTL, and then given a short one: however slow
+# the machine, it is there in time.
+. "$(dirname "$0")/lib.sh"
+
+test_an_expired_key_is_gone() {
+  lease a 100
+  echo v >key
+  echo key >leases/a/keys
+  is v cat key
+  echo 0.3 >leases/a/ttl
+  wait_until gone leases/a
+  gone key
+  is leases ls
+  is '' ls leases
+}
+
+test_an_expired_name_is_free_again() {
+  lease a 100
+  echo old >key
+  mkdir d
+  printf 'key\nd\n' >leases/a/keys
+  echo old >d/x
+  echo 0.3 >leases/a/ttl
+  wait_until mkdir leases/a 2>/dev/null
+  is '' ls leases/a/ --ignore=ttl --ignore=granted --ignore=keys
+  (set -o noclobber; echo new >key)
+  mkdir d
+  # Long enough for whoever cleans up to have come by.
+  sleep 0.3
+  is new cat key
+  is '' ls d
+  is 0 cat leases/a/granted
+}
+
+# watch ARGUMENT...: starts inotifywait with its events in $work/events.
+watch() {
+  inotifywait -m "$@" >"$work/events" 2>"$work/watching" &
+  watcher=$!
+  wait_until grep -q 'Watches established' "$work/watching"
+}
+
+test_watchers_see_the_end() {
+  mkdir d
+  lease a 100
+  echo v >d/key
+  echo v >leases/a/x
+  echo d/key >leases/a/keys
+  watch --format '%e %w%f' d leases leases/a
+  echo 0.3 >leases/a/ttl
+  wait_until grep -qx 'DELETE,ISDIR leases/a' "$work/events"
+  kill "$watcher"
+  is 1 grep -cx 'DELETE d/key' "$work/events"
+  is 1 grep -cx 'DELETE leases/a/x' "$work/events"
+}
+
+test_watchers_see_a_revocation() {
+  mkdir d
+  lease a 100
+  echo v >d/key
+  echo d/key >leases/a/keys
+  watch -e delete --format '%e %w%f' d
+  rmdir leases/a
+  wait_until grep -qx 'DELETE d/key' "$work/events"
+  kill "$watcher"
+}
+
+test_the_watched_file_sees_its_own_end() {
+  lease a 100
+  echo v >key
+  echo key >leases/a/keys
+  watch -e delete_self --format '%e %w' key
+  echo 0.3 >leases/a/ttl
+  wait_until grep -qx 'DELETE_SELF key' "$work/events"
+  kill "$watcher"
+}
+
+test_a_directory_in_use_outlives_its_lease() {
+  lease a 100
+  mkdir d
+  echo d >leases/a/keys
+  : >d/leased
+  touch kept
+  mv kept d/kept
+  echo 0.3 >leases/a/ttl
+  wait_until gone leases/a
+  is kept ls d
+  touch d/more
+  is $'kept\nmore' ls d
+}
+
+test_revoked_keys_are_gone_when_rmdir_returns() {
+  local i
+  for i in $(seq 50); do
+    lease a 100
+    mkdir d
+    for j in 1 2 3 4 5; do echo "$i" >"d/$j"; done
+    printf 'd/%s\n' 1 2 3 4 5 >leases/a/keys
+    cat d/* >/dev/null
+    ls -l d >/dev/null
+    rmdir leases/a
+    is '' ls d
+    gone d/3
+    rmdir d
+  done
+}
+
+test_open_descriptors_are_stale() {
+  lease a 100
+  echo v >key
+  echo key >leases/a/keys
+  exec 5<key
+  exec 6>>key
+  exec 7>>leases/a/ttl
+  echo 0.3 >leases/a/ttl
+  wait_until gone key
+  fails 'Stale file handle' 'cat <&5'
+  fails 'Stale file handle' 'echo w >&6'
+  fails 'Stale file handle' 'echo 5 >&7'
+  exec 5<&- 6>&- 7>&-
+}
+
+test_many_leases_end_one_after_the_other() {
+  local i
+  for i in $(seq 500); do
+    mkdir "leases/$i"
+    echo 1000 >"leases/$i/ttl"
+    echo v >"leases/$i/x"
+    mv "leases/$i/x" "key$i"
+  done
+  echo v >stays
+  is 502 sh -c 'ls | wc -l'
+  for i in $(seq 500); do echo 0.5 >"leases/$i/ttl"; done
+  wait_until sh -c '[ "$(ls)" = "$(printf "leases\nstays")" ]'
+  wait_until sh -c '[ -z "$(ls leases)" ]'
+  is v cat stays
+}
+
+test_space_comes_back() {
+  local before after
+  before=$(df --output=iused . | tail -1)
+  lease a 100
+  seq 100000 >leases/a/big
+  mkdir leases/a/d
+  touch leases/a/d/x
+  echo 0.3 >leases/a/ttl
+  wait_until gone leases/a
+  comes_back() {
+    after=$(df --output=iused . | tail -1)
+    [ "$after" = "$before" ]
+  }
+  wait_until comes_back
+}
+
+test_space_comes_back_though_a_revoked_file_was_open() {
+  local before
+  before=$(df --output=iused . | tail -1)
+  lease a 100
+  seq 100000 >leases/a/big
+  mkdir leases/a/d
+  : >leases/a/d/x
+  exec 5<leases/a/big
+  rmdir leases/a
+  wait_until sh -c '[ "$(df --output=used . | tail -1)" -lt 100 ]'
+  exec 5<&-
+  comes_back() { [ "$(df --output=iused . | tail -1)" = "$before" ]; }
+  wait_until comes_back
+}
+
+# The first attempt has to succeed, though the names are being removed all the while.
+test_own_unmounting_during_a_mass_expiry() {
+  local i
+  start
+  for i in $(seq 300); do
+    mkdir "leases/$i"
+    echo 100 >"leases/$i/ttl"
+    touch "leases/$i/x"
+  done
+  for i in $(seq 300); do echo 0.3 >"leases/$i/ttl"; done
+  wait_until gone leases/1
+  cd /
+  umount "$mnt"
+  wait "$daemon"
+  daemon=
+}
+
+test_own_a_single_thread_can_clean_up() {
+  start -s
+  lease a 100
+  echo v >key
+  echo key >leases/a/keys
+  echo 0.3 >leases/a/ttl
+  wait_until gone key
+  wait_until sh -c '[ "$(df --output=iused . | tail -1 | tr -d " ")" = 2 ]'
+  stop
+}
+
+run_tests
