@@ -174,7 +174,17 @@ watch_signals (FsSession *session)
   g_unix_signal_add (SIGHUP, on_signal, session);
 }
 
-/* Serves requests until the session ends; then the main loop ends too. */
+static gboolean
+on_served (void *data)
+{
+  FsSession *session = data;
+
+  g_main_loop_quit (session->loop);
+  return G_SOURCE_REMOVE;
+}
+
+/* Serves requests until the session ends; then the main loop ends too, from within: it may only be
+ * about to begin. */
 static void *
 serve (void *data)
 {
@@ -188,7 +198,7 @@ serve (void *data)
     fuse_loop_cfg_destroy (config);
   }
   __atomic_store_n (&session->served, true, __ATOMIC_RELEASE);
-  g_main_loop_quit (session->loop);
+  g_idle_add (on_served, session);
   return NULL;
 }
 
