@@ -1,27 +1,31 @@
 /* SPDX-License-Identifier: MIT */
 
 /* The bytes of a key. Invariants: a chunk holds its first `capacity` bytes, and those behind that
- * read as zeros; every byte at or behind the value's size is zero, so that growing shows a hole;
- * `footprint` is the sum of chunk_cost() over all chunks; `more` is NULL when there is nothing in
- * it. No lock. */
+ * read as zeros; every byte that is in no written page, or at or behind the value's size, is zero;
+ * a chunk has a page that is written or reserved; `footprint` is the sum of chunk_cost() over all
+ * chunks; `more` is NULL when there is nothing in it. No lock. */
 
 #include "leases/value.h"
 
-#include <stdbool.h>
 #include <string.h>
 
-/* A chunk number is a key of the hash table as it is, in place of a pointer. */
+/* A chunk number is a key of the tree as it is, in place of a pointer. */
 G_STATIC_ASSERT (sizeof (void *) >= sizeof (uint64_t));
 
 #define CAPACITY_MIN ((size_t)64)
 
-/* What a chunk costs besides its capacity, at most: its struct, its place in the hash table, and
- * what malloc() keeps. A constant, so that the footprint is the same whatever the table looks like.
- */
-#define CHUNK_HEADER ((uint64_t)64)
+/* What a chunk costs besides its capacity, at most: its struct, its node of the tree, and what
+ * malloc() keeps. A constant, so that the footprint is the same whatever the tree looks like. */
+#define CHUNK_HEADER ((uint64_t)96)
 
+#define PAGES (LEASE_VALUE_CHUNK / LEASE_VALUE_PAGE)
+#define ALL_PAGES ((1u << PAGES) - 1)
+
+/* Sets of pages are bits, the first page's lowest. */
 struct LeaseValueChunk {
-  size_t capacity; /* of data: a power of two from CAPACITY_MIN to LEASE_VALUE_CHUNK */
+  uint32_t capacity; /* of data: a power of two from CAPACITY_MIN to LEASE_VALUE_CHUNK */
+  uint8_t written;   /* pages that are no holes */
+  uint8_t reserved;  /* pages that are counted as taken, written or not */
   char data[];
 };
 
@@ -33,7 +37,7 @@ typedef struct {
 } Part;
 
 static Part
-first_part (uint64_t offset, size_t size)
+first_part (uint64_t offset, uint64_t size)
 {
   Part part = { .number = offset / LEASE_VALUE_CHUNK, .start = offset % LEASE_VALUE_CHUNK };
 
@@ -51,19 +55,49 @@ capacity_for (size_t bytes)
   return capacity;
 }
 
+/* The bytes up to the end of the last page of a set. */
+static size_t
+end_of_pages (unsigned pages)
+{
+  return pages == 0 ? 0 : g_bit_storage (pages) * LEASE_VALUE_PAGE;
+}
+
+/* The pages that a part touches. */
+static unsigned
+pages_of (Part part)
+{
+  size_t first = part.start / LEASE_VALUE_PAGE;
+  size_t last = (part.start + part.size - 1) / LEASE_VALUE_PAGE;
+
+  return ALL_PAGES & (~0u << first) & ~(~0u << (last + 1));
+}
+
+/* The pages from the first that begins at or behind `start`, up to the last that ends at or before
+ * `end`. */
+static unsigned
+whole_pages (size_t start, size_t end)
+{
+  size_t first = (start + LEASE_VALUE_PAGE - 1) / LEASE_VALUE_PAGE;
+
+  return ALL_PAGES & (~0u << first) & ~(~0u << (end / LEASE_VALUE_PAGE));
+}
+
+static uint64_t
+cost_of (size_t capacity, unsigned reserved)
+{
+  return CHUNK_HEADER + MAX (capacity, reserved == 0 ? 0 : capacity_for (end_of_pages (reserved)));
+}
+
 static uint64_t
 chunk_cost (const LeaseValueChunk *chunk)
 {
-  return chunk != NULL ? CHUNK_HEADER + chunk->capacity : 0;
+  return chunk != NULL ? cost_of (chunk->capacity, chunk->reserved) : 0;
 }
 
-/* g_direct_hash() would see the lower half of the number only. */
-static unsigned int
-hash_number (const void *key)
+static int
+compare_numbers (const void *a, const void *b)
 {
-  uint64_t number = GPOINTER_TO_SIZE (key);
-
-  return (unsigned int)((number * UINT64_C (0x9e3779b97f4a7c15)) >> 32);
+  return (a > b) - (a < b);
 }
 
 static LeaseValueChunk *
@@ -73,7 +107,21 @@ find_chunk (const LeaseValue *value, uint64_t number)
     return value->first;
   if (value->more == NULL)
     return NULL;
-  return g_hash_table_lookup (value->more, GSIZE_TO_POINTER (number));
+  return g_tree_lookup (value->more, GSIZE_TO_POINTER (number));
+}
+
+/* The first chunk from `number` on, and its number; NULL if there is none. */
+static LeaseValueChunk *
+next_chunk (const LeaseValue *value, uint64_t *number)
+{
+  if (*number == 0 && value->first != NULL)
+    return value->first;
+  GTreeNode *node =
+      value->more == NULL ? NULL : g_tree_lower_bound (value->more, GSIZE_TO_POINTER (*number));
+  if (node == NULL)
+    return NULL;
+  *number = GPOINTER_TO_SIZE (g_tree_node_key (node));
+  return g_tree_node_value (node);
 }
 
 /* Gives the chunk `number`, made if need be, the capacity `capacity`; what it gains is zeros.
@@ -81,11 +129,13 @@ find_chunk (const LeaseValue *value, uint64_t number)
 static LeaseValueChunk *
 resize_chunk (LeaseValue *value, uint64_t number, size_t capacity)
 {
-  LeaseValueChunk *chunk = find_chunk (value, number);
-  size_t held = chunk != NULL ? chunk->capacity : 0;
+  LeaseValueChunk *old = find_chunk (value, number);
+  size_t held = old != NULL ? old->capacity : 0;
 
-  value->footprint -= chunk_cost (chunk);
-  chunk = g_realloc (chunk, sizeof *chunk + capacity);
+  value->footprint -= chunk_cost (old);
+  LeaseValueChunk *chunk = g_realloc (old, sizeof *chunk + capacity);
+  if (held == 0)
+    *chunk = (LeaseValueChunk){ 0 };
   chunk->capacity = capacity;
   value->footprint += chunk_cost (chunk);
   if (capacity > held)
@@ -95,48 +145,52 @@ resize_chunk (LeaseValue *value, uint64_t number, size_t capacity)
     value->first = chunk;
   } else {
     if (value->more == NULL)
-      value->more = g_hash_table_new (hash_number, g_direct_equal);
-    g_hash_table_insert (value->more, GSIZE_TO_POINTER (number), chunk);
+      value->more = g_tree_new (compare_numbers);
+    g_tree_insert (value->more, GSIZE_TO_POINTER (number), chunk);
   }
-
   return chunk;
 }
 
-typedef struct {
-  LeaseValue *value;
-  uint64_t kept; /* chunks below this number */
-} Cut;
-
-static gboolean
-free_if_cut (void *key, void *data, void *user_data)
+static void
+free_chunk (LeaseValue *value, uint64_t number)
 {
-  LeaseValueChunk *chunk = data;
-  Cut *cut = user_data;
+  LeaseValueChunk *chunk = find_chunk (value, number);
 
-  if (GPOINTER_TO_SIZE (key) < cut->kept)
-    return FALSE;
-
-  cut->value->footprint -= chunk_cost (chunk);
+  value->footprint -= chunk_cost (chunk);
+  if (number == 0) {
+    value->first = NULL;
+  } else {
+    g_tree_remove (value->more, GSIZE_TO_POINTER (number));
+    if (g_tree_nnodes (value->more) == 0)
+      g_clear_pointer (&value->more, g_tree_unref);
+  }
   g_free (chunk);
-  return TRUE;
 }
 
-/* Frees all chunks but those below the number `kept`. */
+/* Makes what the chunk `number` holds from `start` to `end` zeros, and its pages there holes, in no
+ * more memory than is needed. */
 static void
-free_chunks_from (LeaseValue *value, uint64_t kept)
+clear_part (LeaseValue *value, uint64_t number, size_t start, size_t end)
 {
-  Cut cut = { .value = value, .kept = kept };
+  LeaseValueChunk *chunk = find_chunk (value, number);
+  unsigned cleared = whole_pages (start, end);
 
-  if (kept == 0 && value->first != NULL) {
-    value->footprint -= chunk_cost (value->first);
-    g_clear_pointer (&value->first, g_free);
-  }
-
-  if (value->more == NULL)
+  if (start < chunk->capacity)
+    memset (chunk->data + start, 0, MIN (end, chunk->capacity) - start);
+  value->footprint -= chunk_cost (chunk);
+  chunk->written &= ~cleared;
+  chunk->reserved &= ~cleared;
+  value->footprint += chunk_cost (chunk);
+  if (chunk->written == 0 && chunk->reserved == 0) {
+    free_chunk (value, number);
     return;
-  g_hash_table_foreach_remove (value->more, free_if_cut, &cut);
-  if (g_hash_table_size (value->more) == 0)
-    g_clear_pointer (&value->more, g_hash_table_unref);
+  }
+  /* Where the end was cleared, what it held is not needed; not even all of a page. */
+  size_t needed = end_of_pages (chunk->written);
+  if (end >= chunk->capacity)
+    needed = MIN (needed, start);
+  if (capacity_for (needed) < chunk->capacity)
+    resize_chunk (value, number, capacity_for (needed));
 }
 
 void
@@ -178,7 +232,7 @@ lease_value_write_cost (const LeaseValue *value, uint64_t offset, size_t size)
   for (size_t done = 0; done < size;) {
     Part part = first_part (offset + done, size - done);
     uint64_t now = chunk_cost (find_chunk (value, part.number));
-    uint64_t then = CHUNK_HEADER + capacity_for (part.start + part.size);
+    uint64_t then = cost_of (capacity_for (part.start + part.size), 0);
 
     cost += then > now ? then - now : 0;
     done += part.size;
@@ -199,6 +253,7 @@ lease_value_write (LeaseValue *value, uint64_t offset, const char *data, size_t 
     if (chunk == NULL || chunk->capacity < part.start + part.size)
       chunk = resize_chunk (value, part.number, capacity_for (part.start + part.size));
     memcpy (chunk->data + part.start, data + done, part.size);
+    chunk->written |= pages_of (part);
     done += part.size;
   }
 
@@ -207,31 +262,94 @@ lease_value_write (LeaseValue *value, uint64_t offset, const char *data, size_t 
     value->size = MAX (value->size, offset + size);
 }
 
-/* Makes what the chunk `number` holds from `end` on zeros, in no more memory than is needed. */
-static void
-cut_chunk (LeaseValue *value, uint64_t number, size_t end)
+void
+lease_value_punch (LeaseValue *value, uint64_t offset, uint64_t size)
 {
-  LeaseValueChunk *chunk = find_chunk (value, number);
+  uint64_t end = size > UINT64_MAX - offset ? UINT64_MAX : offset + size;
+  uint64_t number = offset / LEASE_VALUE_CHUNK;
 
-  if (chunk == NULL || chunk->capacity <= end)
-    return;
-
-  if (capacity_for (end) < chunk->capacity)
-    chunk = resize_chunk (value, number, capacity_for (end));
-  memset (chunk->data + end, 0, chunk->capacity - end);
+  for (; next_chunk (value, &number) != NULL && number * LEASE_VALUE_CHUNK < end; number++) {
+    uint64_t base = number * LEASE_VALUE_CHUNK;
+    clear_part (value, number, offset > base ? offset - base : 0,
+                MIN (end - base, LEASE_VALUE_CHUNK));
+  }
 }
 
 void
 lease_value_truncate (LeaseValue *value, uint64_t size)
 {
-  if (size < value->size) {
-    uint64_t whole = size / LEASE_VALUE_CHUNK;
-    size_t tail = size % LEASE_VALUE_CHUNK;
-
-    free_chunks_from (value, tail > 0 ? whole + 1 : whole);
-    if (tail > 0)
-      cut_chunk (value, whole, tail);
-  }
-
+  if (size <= value->size)
+    lease_value_punch (value, size, UINT64_MAX);
   value->size = size;
+}
+
+uint64_t
+lease_value_reserve_cost (const LeaseValue *value, uint64_t offset, uint64_t size, uint64_t limit)
+{
+  uint64_t cost = 0;
+
+  for (uint64_t done = 0; done < size && cost <= limit;) {
+    Part part = first_part (offset + done, size - done);
+    const LeaseValueChunk *chunk = find_chunk (value, part.number);
+    unsigned reserved = pages_of (part) | (chunk != NULL ? chunk->reserved : 0);
+
+    cost += cost_of (chunk != NULL ? chunk->capacity : CAPACITY_MIN, reserved) - chunk_cost (chunk);
+    done += part.size;
+  }
+  return cost;
+}
+
+void
+lease_value_reserve (LeaseValue *value, uint64_t offset, uint64_t size)
+{
+  g_assert (offset <= INT64_MAX && size <= INT64_MAX - offset);
+
+  for (uint64_t done = 0; done < size;) {
+    Part part = first_part (offset + done, size - done);
+    LeaseValueChunk *chunk = find_chunk (value, part.number);
+
+    if (chunk == NULL)
+      chunk = resize_chunk (value, part.number, CAPACITY_MIN);
+    value->footprint -= chunk_cost (chunk);
+    chunk->reserved |= pages_of (part);
+    value->footprint += chunk_cost (chunk);
+    done += part.size;
+  }
+}
+
+static uint64_t
+next_data (const LeaseValue *value, uint64_t offset)
+{
+  uint64_t number = offset / LEASE_VALUE_CHUNK;
+  const LeaseValueChunk *chunk;
+
+  for (; (chunk = next_chunk (value, &number)) != NULL; number++) {
+    uint64_t base = number * LEASE_VALUE_CHUNK;
+    size_t skipped = offset > base ? (offset - base) / LEASE_VALUE_PAGE : 0;
+    unsigned pages = chunk->written & (~0u << skipped);
+    if (pages != 0)
+      return MAX (offset, base + g_bit_nth_lsf (pages, -1) * LEASE_VALUE_PAGE);
+  }
+  return UINT64_MAX;
+}
+
+static uint64_t
+next_hole (const LeaseValue *value, uint64_t offset)
+{
+  for (;;) {
+    const LeaseValueChunk *chunk = find_chunk (value, offset / LEASE_VALUE_CHUNK);
+    unsigned page = offset % LEASE_VALUE_CHUNK / LEASE_VALUE_PAGE;
+    if (chunk == NULL || (chunk->written & (1u << page)) == 0)
+      return offset;
+    offset = (offset / LEASE_VALUE_PAGE + 1) * LEASE_VALUE_PAGE;
+  }
+}
+
+bool
+lease_value_seek (const LeaseValue *value, uint64_t offset, bool hole, uint64_t *offset_out)
+{
+  if (offset >= value->size)
+    return false;
+  *offset_out = hole ? MIN (next_hole (value, offset), value->size) : next_data (value, offset);
+  return *offset_out < value->size || hole;
 }

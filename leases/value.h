@@ -2,15 +2,17 @@
 #pragma once
 
 #include <glib.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 /* A key's value: a sparse sequence of bytes. It is kept in chunks of up to LEASE_VALUE_CHUNK bytes,
- * found by their number in a hash table, with the first one beside it; a hole has no chunk and
- * takes no memory, and a small value only about what it holds. Not locked: the caller sees to that.
- */
+ * found by their number in a balanced tree, with the first one beside it; a hole has no chunk and
+ * takes no memory, and a small value only about what it holds. Which parts are holes is known by
+ * pages of LEASE_VALUE_PAGE bytes, as on a tmpfs. Not locked: the caller sees to that. */
 
 #define LEASE_VALUE_CHUNK ((size_t)16384)
+#define LEASE_VALUE_PAGE ((size_t)4096)
 
 /* One chunk as kept. */
 typedef struct LeaseValueChunk LeaseValueChunk;
@@ -18,9 +20,9 @@ typedef struct LeaseValueChunk LeaseValueChunk;
 /* Zero-initialised it is the empty value. Read `size` and `footprint`; leave the rest alone. */
 typedef struct {
   uint64_t size;          /* as stat(2) shows it */
-  uint64_t footprint;     /* bytes of memory taken for chunks */
+  uint64_t footprint;     /* bytes of memory taken by chunks or reserved for them */
   LeaseValueChunk *first; /* chunk 0, or NULL */
-  GHashTable *more;       /* chunk number to chunk, from 1 on; or NULL */
+  GTree *more;            /* chunk number to chunk, from 1 on; or NULL */
 } LeaseValue;
 
 /* Frees what `value` holds and makes it the empty value. */
@@ -38,5 +40,22 @@ uint64_t lease_value_write_cost (const LeaseValue *value, uint64_t offset, size_
 void lease_value_write (LeaseValue *value, uint64_t offset, const char *data, size_t size);
 
 /* Cuts the value off, or lets it grow with a hole. What was cut off never shows again: it reads as
- * zeros after growing. Time in proportion to the chunks that the value has. */
+ * zeros after growing. What is reserved behind the end goes, unless the value grows. */
 void lease_value_truncate (LeaseValue *value, uint64_t size);
+
+/* How many bytes `footprint` would grow by if the range were reserved. Gives up, and returns
+ * something above `limit`, once it is clear that it would be more than that. */
+uint64_t lease_value_reserve_cost (const LeaseValue *value, uint64_t offset, uint64_t size,
+                                   uint64_t limit);
+
+/* Counts the pages of the range as taken from now on, so that writing to them costs nothing more.
+ * They stay holes, and the size stays. `offset + size` must not be above INT64_MAX. */
+void lease_value_reserve (LeaseValue *value, uint64_t offset, uint64_t size);
+
+/* Makes the range read as zeros, and its whole pages holes that are not reserved either. The size
+ * stays. */
+void lease_value_punch (LeaseValue *value, uint64_t offset, uint64_t size);
+
+/* The first byte from `offset` on that is in a hole or at the end (`hole`), or in none. Returns
+ * false if there is none. */
+bool lease_value_seek (const LeaseValue *value, uint64_t offset, bool hole, uint64_t *offset_out);

@@ -310,21 +310,99 @@ test_far_apart_chunks_do_not_mix (void **state)
     write_checked (&value, i * stride + CHUNK, (const char *)&i, sizeof i);
   for (uint32_t i = 0; i < 1000; i++)
     expect_bytes (&value, i * stride + CHUNK, (const char *)&i, sizeof i);
-  assert_int_equal (g_hash_table_size (value.more), 1000);
+  assert_int_equal (g_tree_nnodes (value.more), 1000);
 
   lease_value_truncate (&value, 500 * stride);
-  assert_int_equal (g_hash_table_size (value.more), 500);
+  assert_int_equal (g_tree_nnodes (value.more), 500);
   lease_value_clear (&value);
   expect_empty (&value);
+}
+
+static void
+test_holes_are_known_by_pages (void **state)
+{
+  LeaseValue value = { 0 };
+  uint64_t at;
+
+  (void)state;
+  write_text (&value, 3 * LEASE_VALUE_PAGE + 5, "x");
+  lease_value_truncate (&value, 1000 * CHUNK);
+  write_text (&value, 700 * CHUNK, "x");
+  assert_true (lease_value_seek (&value, 0, true, &at));
+  assert_int_equal (at, 0);
+  assert_true (lease_value_seek (&value, 1, false, &at));
+  assert_int_equal (at, 3 * LEASE_VALUE_PAGE);
+  assert_true (lease_value_seek (&value, at, true, &at));
+  assert_int_equal (at, CHUNK);
+  assert_true (lease_value_seek (&value, at, false, &at));
+  assert_int_equal (at, 700 * CHUNK);
+  assert_false (lease_value_seek (&value, at + LEASE_VALUE_PAGE, false, &at));
+  assert_false (lease_value_seek (&value, 1000 * CHUNK, true, &at));
+  lease_value_clear (&value);
+}
+
+static void
+test_what_is_reserved_stays_a_hole_and_is_counted_once (void **state)
+{
+  g_autofree char *data = g_malloc0 (CHUNK);
+  LeaseValue value = { 0 };
+  uint64_t at, counted;
+
+  (void)state;
+  lease_value_reserve (&value, 0, 10 * CHUNK);
+  assert_int_equal (value.size, 0);
+  counted = value.footprint;
+  assert_true (counted >= 10 * CHUNK);
+  write_checked (&value, CHUNK, data, CHUNK);
+  assert_int_equal (value.footprint, counted);
+  assert_true (lease_value_seek (&value, 0, false, &at));
+  assert_int_equal (at, CHUNK);
+  lease_value_truncate (&value, 2 * CHUNK);
+  assert_true (value.footprint < 3 * CHUNK);
+  lease_value_punch (&value, 0, 2 * CHUNK);
+  assert_int_equal (value.footprint, 0);
+  assert_int_equal (value.size, 2 * CHUNK);
+  lease_value_clear (&value);
+  expect_empty (&value);
+}
+
+static void
+test_the_cost_of_too_large_a_reservation_is_soon_known (void **state)
+{
+  LeaseValue value = { 0 };
+
+  (void)state;
+  assert_true (lease_value_reserve_cost (&value, 0, INT64_MAX, 1 << 20) > 1 << 20);
 }
 
 /* The model: all bytes in one piece. */
 #define MODEL_SIZE (5 * CHUNK + 77)
 
+#define PAGE LEASE_VALUE_PAGE
+#define MODEL_PAGES (MODEL_SIZE / PAGE + 1)
+
 typedef struct {
   char *bytes; /* MODEL_SIZE of them, zeros behind `size` */
   size_t size;
+  bool written[MODEL_PAGES + 1]; /* the last never is */
+  bool reserved[MODEL_PAGES];
 } Model;
+
+static void
+mark_pages (bool *pages, size_t offset, size_t size)
+{
+  for (size_t page = offset / PAGE; size > 0 && page <= (offset + size - 1) / PAGE; page++)
+    pages[page] = true;
+}
+
+/* The pages that lie wholly in the range are neither written nor reserved any more. */
+static void
+clear_pages (Model *model, size_t offset, size_t end)
+{
+  for (size_t page = (offset + PAGE - 1) / PAGE; page < MODEL_PAGES; page++)
+    if ((page + 1) * PAGE <= end)
+      model->written[page] = model->reserved[page] = false;
+}
 
 /* Often at or beside the border of a chunk or of a capacity. */
 static size_t
@@ -359,6 +437,7 @@ write_both (LeaseValue *value, Model *model, GRand *rand)
     model->bytes[offset + i] = (char)(fill + (char)(i % 13));
   if (size > 0)
     model->size = MAX (model->size, offset + size);
+  mark_pages (model->written, offset, size);
   write_checked (value, offset, model->bytes + offset, size);
 }
 
@@ -367,16 +446,65 @@ truncate_both (LeaseValue *value, Model *model, GRand *rand)
 {
   size_t size = random_offset (rand);
 
-  if (size < model->size) {
+  if (size <= model->size) {
     uint64_t before = value->footprint;
 
     memset (model->bytes + size, 0, model->size - size);
+    clear_pages (model, size, SIZE_MAX);
     lease_value_truncate (value, size);
     assert_true (value->footprint <= before);
   } else {
     lease_value_truncate (value, size);
   }
   model->size = size;
+}
+
+static void
+punch_both (LeaseValue *value, Model *model, GRand *rand)
+{
+  size_t offset = random_offset (rand);
+  size_t size = random_size (rand, MODEL_SIZE - offset);
+  uint64_t before = value->footprint;
+
+  memset (model->bytes + offset, 0, size);
+  clear_pages (model, offset, offset + size);
+  lease_value_punch (value, offset, size);
+  assert_true (value->footprint <= before);
+}
+
+static void
+reserve_both (LeaseValue *value, Model *model, GRand *rand)
+{
+  size_t offset = random_offset (rand);
+  size_t size = random_size (rand, MODEL_SIZE - offset);
+  uint64_t before = value->footprint;
+  uint64_t cost = lease_value_reserve_cost (value, offset, size, UINT64_MAX);
+
+  mark_pages (model->reserved, offset, size);
+  lease_value_reserve (value, offset, size);
+  assert_int_equal (value->footprint, before + cost);
+  assert_int_equal (lease_value_reserve_cost (value, offset, size, 0), 0);
+  if (size > 0)
+    assert_int_equal (lease_value_write_cost (value, offset, size), 0);
+}
+
+static void
+seek_both (const LeaseValue *value, const Model *model, GRand *rand)
+{
+  size_t offset = random_offset (rand);
+  bool hole = g_rand_boolean (rand);
+  size_t expected = offset;
+  uint64_t found;
+
+  while (expected < model->size && model->written[expected / PAGE] == hole)
+    expected = (expected / PAGE + 1) * PAGE;
+  expected = MIN (expected, model->size);
+  if (offset >= model->size || (!hole && expected == model->size)) {
+    assert_false (lease_value_seek (value, offset, hole, &found));
+  } else {
+    assert_true (lease_value_seek (value, offset, hole, &found));
+    assert_int_equal (found, expected);
+  }
 }
 
 static void
@@ -397,13 +525,20 @@ read_both (const LeaseValue *value, const Model *model, GRand *rand)
 static void
 compare (const LeaseValue *value, const Model *model)
 {
-  size_t more = value->more != NULL ? g_hash_table_size (value->more) : 0;
+  size_t more = value->more != NULL ? g_tree_nnodes (value->more) : 0;
   size_t chunks = more + (value->first != NULL ? 1 : 0);
 
   assert_int_equal (value->size, model->size);
   expect_bytes (value, 0, model->bytes, model->size);
   assert_true (value->more == NULL || more > 0);
-  assert_true (chunks <= (model->size + CHUNK - 1) / CHUNK);
+  for (size_t first = 0; first < MODEL_PAGES; first += CHUNK / PAGE) {
+    bool kept = false;
+    for (size_t page = first; page < MIN (first + CHUNK / PAGE, MODEL_PAGES); page++)
+      kept = kept || model->written[page] || model->reserved[page];
+    chunks -= kept;
+  }
+  assert_int_equal (chunks, 0);
+  chunks = more + (value->first != NULL ? 1 : 0);
   assert_true (value->footprint >= chunks * 64);
   assert_true (value->footprint <= chunks * (CHUNK + 200));
 }
@@ -421,10 +556,16 @@ test_random_changes_agree_with_a_flat_model (void **state)
     for (int i = 0; i < 400; i++) {
       int choice = g_rand_int_range (rand, 0, 100);
 
-      if (choice < 40)
+      if (choice < 30)
         write_both (&value, &model, rand);
-      else if (choice < 70)
+      else if (choice < 45)
         truncate_both (&value, &model, rand);
+      else if (choice < 60)
+        punch_both (&value, &model, rand);
+      else if (choice < 70)
+        reserve_both (&value, &model, rand);
+      else if (choice < 85)
+        seek_both (&value, &model, rand);
       else
         read_both (&value, &model, rand);
       compare (&value, &model);
@@ -453,6 +594,9 @@ main (void)
     cmocka_unit_test (test_a_read_that_would_pass_the_end_of_all_is_cut),
     cmocka_unit_test (test_the_cost_at_the_end_of_all_is_sane),
     cmocka_unit_test (test_far_apart_chunks_do_not_mix),
+    cmocka_unit_test (test_holes_are_known_by_pages),
+    cmocka_unit_test (test_what_is_reserved_stays_a_hole_and_is_counted_once),
+    cmocka_unit_test (test_the_cost_of_too_large_a_reservation_is_soon_known),
     cmocka_unit_test (test_random_changes_agree_with_a_flat_model),
   };
 
