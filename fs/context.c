@@ -18,3 +18,21 @@ fs_caller (fuse_req_t req)
     .reaper = reaper != 0 && ctx->pid == reaper,
   };
 }
+
+gid_t *
+fs_caller_groups (fuse_req_t req, LeaseCaller *by)
+{
+  int size = 64;
+  gid_t *groups = g_new (gid_t, size);
+  int count = fuse_req_getgroups (req, size, groups);
+
+  if (count > size) {
+    size = count;
+    groups = g_renew (gid_t, groups, size);
+    count = fuse_req_getgroups (req, size, groups);
+  }
+  by->groups = groups;
+  by->group_count = CLAMP (count, 0, size);
+  by->knows_groups = true;
+  return groups;
+}

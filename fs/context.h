@@ -46,3 +46,8 @@ fs_context (fuse_req_t req)
 
 /* Who sent the request, and the time: call it once per request, first. */
 LeaseCaller fs_caller (fuse_req_t req);
+
+/* Adds the supplementary groups to `by`, and returns them in new memory that the caller frees when
+ * done with `by`. Where the sender cannot be asked (it has ended, or lives where we see no
+ * processes), there are none. It costs reading a file of /proc. */
+gid_t *fs_caller_groups (fuse_req_t req, LeaseCaller *by);

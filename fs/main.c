@@ -8,6 +8,7 @@
 #include "fs/session.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -41,6 +42,9 @@ main (int argc, char **argv)
   g_autoptr (GError) error = NULL;
   g_auto (FsOptions) options = { 0 };
 
+  /* Threads that take turns at one engine gain nothing from heaps of their own, which would keep
+   * memory from each other. Before there are any. */
+  mallopt (M_ARENA_MAX, 1);
   fs_log_hold ();
   if (!fs_options_parse (&options, argc, argv, &error))
     return fail (error->message);

@@ -95,6 +95,7 @@ fs_setattr (fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
 {
   LeaseCaller by = fs_caller (req);
   FsContext *context = fs_context (req);
+  g_autofree gid_t *groups = NULL;
   LeaseAttr attr_after;
 
   if (fs_file (ino) != LEASE_FILE_NONE) {
@@ -106,28 +107,37 @@ fs_setattr (fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
     return;
   }
   LeaseSet set = to_lease_set (&by, attr, to_set);
-  reply_node (req, lease_engine_setattr (context->engine, &by, fs_id (ino), &set, &attr_after),
-              &attr_after);
+  /* Of all ways to set a size, only truncate(2) comes without an open file. */
+  if (fi != NULL)
+    set.mask |= LEASE_SET_SIZE_TIMES;
+  int error = lease_engine_setattr (context->engine, &by, fs_id (ino), &set, &attr_after);
+  if (error == -EAGAIN) {
+    groups = fs_caller_groups (req, &by);
+    error = lease_engine_setattr (context->engine, &by, fs_id (ino), &set, &attr_after);
+  }
+  reply_node (req, error, &attr_after);
 }
 
+/* Without a limit there is nothing to say: as a tmpfs says 0 then, and df leaves it out. */
 void
 fs_statfs (fuse_req_t req, fuse_ino_t ino)
 {
-  LeaseUsage usage;
-
-  lease_engine_usage (fs_context (req)->engine, &usage);
-  uint64_t bytes_left = usage.bytes_max - MIN (usage.bytes_used, usage.bytes_max);
-  uint64_t nodes_left = usage.nodes_max - MIN (usage.nodes_used, usage.nodes_max);
   struct statvfs st = {
     .f_bsize = STATFS_BLOCK,
     .f_frsize = STATFS_BLOCK,
-    .f_blocks = usage.bytes_max / STATFS_BLOCK,
-    .f_bfree = bytes_left / STATFS_BLOCK,
-    .f_bavail = bytes_left / STATFS_BLOCK,
-    .f_files = usage.nodes_max,
-    .f_ffree = nodes_left,
-    .f_favail = nodes_left,
     .f_namemax = NAME_MAX,
   };
+  LeaseUsage usage;
+
+  lease_engine_usage (fs_context (req)->engine, &usage);
+  if (usage.bytes_max != UINT64_MAX) {
+    st.f_blocks = usage.bytes_max / STATFS_BLOCK;
+    st.f_bfree = st.f_bavail =
+        (usage.bytes_max - MIN (usage.bytes_used, usage.bytes_max)) / STATFS_BLOCK;
+  }
+  if (usage.nodes_max != UINT64_MAX) {
+    st.f_files = usage.nodes_max;
+    st.f_ffree = st.f_favail = usage.nodes_max - MIN (usage.nodes_used, usage.nodes_max);
+  }
   fuse_reply_statfs (req, &st);
 }

@@ -7,6 +7,7 @@
 #include "fs/reply.h"
 
 #include <errno.h>
+#include <unistd.h>
 
 void
 fs_open (fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -47,6 +48,19 @@ fs_read (fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_
     fs_reply_result (req, error);
 }
 
+static int
+write_pseudo (fuse_req_t req, LeaseCaller *by, fuse_ino_t ino, const FsPseudoWrite *write)
+{
+  FsPseudo *pseudo = fs_context (req)->pseudo;
+  g_autofree gid_t *groups = NULL;
+  int error = fs_pseudo_command (pseudo, by, fs_id (ino), fs_file (ino), write);
+
+  if (error != -EAGAIN)
+    return error;
+  groups = fs_caller_groups (req, by);
+  return fs_pseudo_command (pseudo, by, fs_id (ino), fs_file (ino), write);
+}
+
 void
 fs_write (fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t offset,
           struct fuse_file_info *fi)
@@ -61,11 +75,78 @@ fs_write (fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t o
     error = -EINVAL; /* a page of a mapping is no command */
   } else {
     FsPseudoWrite write = { fuse_req_ctx (req)->pid, offset, data, size };
-    error = fs_pseudo_command (context->pseudo, &by, fs_id (ino), fs_file (ino), &write);
+    error = write_pseudo (req, &by, ino, &write);
   }
 
   if (error == 0)
     fuse_reply_write (req, size);
+  else
+    fs_reply_result (req, error);
+}
+
+void
+fs_fallocate (fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t length,
+              struct fuse_file_info *fi)
+{
+  LeaseCaller by = fs_caller (req);
+  int error = -EOPNOTSUPP;
+
+  if (fs_file (ino) == LEASE_FILE_NONE)
+    error =
+        lease_engine_allocate (fs_context (req)->engine, &by, fs_id (ino), mode, offset, length);
+  fs_reply_result (req, error);
+}
+
+/* A pseudo-file is all data. */
+static int
+seek_pseudo (fuse_req_t req, const LeaseCaller *by, fuse_ino_t ino, uint64_t offset, bool hole,
+             uint64_t *found_out)
+{
+  struct stat st;
+  int error = fs_pseudo_stat (fs_context (req)->pseudo, by, fs_id (ino), fs_file (ino), &st, NULL);
+
+  if (error == 0 && offset >= (uint64_t)st.st_size)
+    error = -ENXIO;
+  *found_out = hole ? (uint64_t)st.st_size : offset;
+  return error;
+}
+
+void
+fs_lseek (fuse_req_t req, fuse_ino_t ino, off_t offset, int whence, struct fuse_file_info *fi)
+{
+  LeaseCaller by = fs_caller (req);
+  bool hole = whence == SEEK_HOLE;
+  uint64_t found = 0;
+  int error = -EINVAL;
+
+  if (!hole && whence != SEEK_DATA)
+    error = -EINVAL;
+  else if (fs_file (ino) != LEASE_FILE_NONE)
+    error = seek_pseudo (req, &by, ino, offset, hole, &found);
+  else
+    error = lease_engine_seek (fs_context (req)->engine, &by, fs_id (ino), offset, hole, &found);
+
+  if (error == 0)
+    fuse_reply_lseek (req, found);
+  else
+    fs_reply_result (req, error);
+}
+
+/* Where one of the two is a pseudo-file, the kernel is left to read and write. */
+void
+fs_copy_file_range (fuse_req_t req, fuse_ino_t ino_in, off_t off_in, struct fuse_file_info *fi_in,
+                    fuse_ino_t ino_out, off_t off_out, struct fuse_file_info *fi_out, size_t len,
+                    int flags)
+{
+  LeaseCaller by = fs_caller (req);
+  LeasePlace from = { fs_id (ino_in), off_in }, to = { fs_id (ino_out), off_out };
+  size_t copied = 0;
+  int error = -EOPNOTSUPP;
+
+  if (fs_file (ino_in) == LEASE_FILE_NONE && fs_file (ino_out) == LEASE_FILE_NONE)
+    error = lease_engine_copy (fs_context (req)->engine, &by, from, to, len, &copied);
+  if (error == 0)
+    fuse_reply_write (req, copied);
   else
     fs_reply_result (req, error);
 }

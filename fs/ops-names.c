@@ -7,11 +7,13 @@
 #include "fs/reply.h"
 
 #include <errno.h>
+#include <string.h>
 
+/* By the name in its lease's directory; or by "." and itself, when a file handle is opened. */
 static bool
 lookup_pseudo (fuse_req_t req, const LeaseCaller *by, fuse_ino_t parent, const char *name)
 {
-  LeaseFile file = lease_file_from_name (name);
+  LeaseFile file = strcmp (name, ".") == 0 ? fs_file (parent) : lease_file_from_name (name);
   struct fuse_entry_param entry = { .ino = fs_ino (fs_id (parent), file) };
   LeaseTime fresh_until;
 
@@ -76,12 +78,12 @@ reply_new (fuse_req_t req, int error, const LeaseAttr *attr)
 }
 
 static void
-make (fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, const char *target)
+make (fuse_req_t req, fuse_ino_t parent, const char *name, const LeaseNew *what)
 {
   LeaseCaller by = fs_caller (req);
   LeaseAttr attr;
-  int error = lease_engine_create (fs_context (req)->engine, &by, fs_id (parent), name, mode,
-                                   target, &attr);
+  int error =
+      lease_engine_create (fs_context (req)->engine, &by, fs_id (parent), name, what, &attr);
 
   reply_new (req, error, &attr);
 }
@@ -91,9 +93,10 @@ fs_create (fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
            struct fuse_file_info *fi)
 {
   LeaseCaller by = fs_caller (req);
+  LeaseNew what = { .mode = S_IFREG | (mode & 07777) };
   LeaseAttr attr;
-  int error = lease_engine_create (fs_context (req)->engine, &by, fs_id (parent), name,
-                                   S_IFREG | (mode & 07777), NULL, &attr);
+  int error =
+      lease_engine_create (fs_context (req)->engine, &by, fs_id (parent), name, &what, &attr);
 
   if (error == 0)
     fs_reply_create (req, &attr, fi);
@@ -104,19 +107,19 @@ fs_create (fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode,
 void
 fs_mknod (fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t rdev)
 {
-  make (req, parent, name, mode, NULL);
+  make (req, parent, name, &(LeaseNew){ .mode = mode, .rdev = rdev });
 }
 
 void
 fs_mkdir (fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
 {
-  make (req, parent, name, S_IFDIR | (mode & 07777), NULL);
+  make (req, parent, name, &(LeaseNew){ .mode = S_IFDIR | (mode & 07777) });
 }
 
 void
 fs_symlink (fuse_req_t req, const char *target, fuse_ino_t parent, const char *name)
 {
-  make (req, parent, name, S_IFLNK | 0777, target);
+  make (req, parent, name, &(LeaseNew){ .mode = S_IFLNK | 0777, .target = target });
 }
 
 void

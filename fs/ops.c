@@ -16,6 +16,8 @@ fs_init (void *userdata, struct fuse_conn_info *conn)
   /* Symlinks are not cached: following one checks no attributes, so its READLINK is what finds it
    * ended. */
   conn->want &= ~FUSE_CAP_CACHE_SYMLINKS;
+  /* File handles (open_by_handle_at(2), NFS): an inode number is never used again, so it is enough. */
+  conn->want |= FUSE_CAP_EXPORT_SUPPORT & conn->capable;
   conn->time_gran = 1;
 }
 
@@ -38,6 +40,9 @@ const struct fuse_lowlevel_ops fs_ops = {
   .open = fs_open,
   .read = fs_read,
   .write = fs_write,
+  .fallocate = fs_fallocate,
+  .lseek = fs_lseek,
+  .copy_file_range = fs_copy_file_range,
   .readlink = fs_readlink,
   .opendir = fs_opendir,
   .readdir = fs_readdir,

@@ -27,6 +27,12 @@ void fs_open (fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void fs_read (fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi);
 void fs_write (fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t offset,
                struct fuse_file_info *fi);
+void fs_fallocate (fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t length,
+                   struct fuse_file_info *fi);
+void fs_lseek (fuse_req_t req, fuse_ino_t ino, off_t offset, int whence, struct fuse_file_info *fi);
+void fs_copy_file_range (fuse_req_t req, fuse_ino_t ino_in, off_t off_in,
+                         struct fuse_file_info *fi_in, fuse_ino_t ino_out, off_t off_out,
+                         struct fuse_file_info *fi_out, size_t len, int flags);
 void fs_readlink (fuse_req_t req, fuse_ino_t ino);
 
 /* ops-dir.c */

@@ -15,8 +15,9 @@ typedef struct {
   int single_thread;
   int help;
   int version;
-  char *min_ttl; /* as given; NULL: it was not */
-  int64_t min_ttl_ns;
+  /* As given; NULL: it was not. */
+  char *min_ttl, *size, *nr_inodes, *max_leases, *mode, *uid, *gid;
+  LeaseEngineConfig config;      /* what follows from them */
   struct fuse_args session_args; /* what is left for libfuse */
 } FsOptions;
 

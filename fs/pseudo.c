@@ -31,11 +31,13 @@ typedef struct {
 } Part;
 
 struct FsPseudo {
-  LeaseEngine *engine; /* constant */
-  size_t page_size;    /* constant */
+  LeaseEngine *engine;    /* constant */
+  size_t page_size;       /* constant */
+  pthread_mutex_t making; /* held while a long text is made: one at a time. Before `lock` */
   pthread_mutex_t lock;
   Slot slots[SLOTS]; /* lock */
   Part parts[SLOTS]; /* lock */
+  size_t remembered; /* bytes of text in `slots`; lock */
 };
 
 FsPseudo *
@@ -45,6 +47,7 @@ fs_pseudo_new (LeaseEngine *engine)
 
   pseudo->engine = engine;
   pseudo->page_size = sysconf (_SC_PAGESIZE);
+  pthread_mutex_init (&pseudo->making, NULL);
   pthread_mutex_init (&pseudo->lock, NULL);
   return pseudo;
 }
@@ -56,6 +59,7 @@ fs_pseudo_free (FsPseudo *pseudo)
     g_clear_pointer (&pseudo->slots[i].text, g_bytes_unref);
   for (unsigned i = 0; i < SLOTS; i++)
     g_clear_pointer (&pseudo->parts[i].text, g_bytes_unref);
+  pthread_mutex_destroy (&pseudo->making);
   pthread_mutex_destroy (&pseudo->lock);
   g_free (pseudo);
 }
@@ -76,15 +80,27 @@ recall (FsPseudo *pseudo, fuse_ino_t ino, const uint64_t *generation)
 }
 
 static void
+forget_slot_locked (FsPseudo *pseudo, Slot *slot)
+{
+  if (slot->text != NULL)
+    pseudo->remembered -= g_bytes_get_size (slot->text);
+  g_clear_pointer (&slot->text, g_bytes_unref);
+}
+
+/* If that becomes too much, all other texts are forgotten. */
+static void
 remember (FsPseudo *pseudo, fuse_ino_t ino, uint64_t generation, GBytes *text)
 {
   Slot *slot = &pseudo->slots[ino % SLOTS];
+  size_t size = g_bytes_get_size (text);
 
   pthread_mutex_lock (&pseudo->lock);
-  GBytes *old = slot->text;
+  forget_slot_locked (pseudo, slot);
+  for (unsigned i = 0; pseudo->remembered + size > FS_PSEUDO_TEXT_MAX && i < SLOTS; i++)
+    forget_slot_locked (pseudo, &pseudo->slots[i]);
   *slot = (Slot){ .ino = ino, .generation = generation, .text = g_bytes_ref (text) };
+  pseudo->remembered += size;
   pthread_mutex_unlock (&pseudo->lock);
-  g_clear_pointer (&old, g_bytes_unref);
 }
 
 static int
@@ -93,21 +109,39 @@ compare_paths (const void *a, const void *b)
   return strcmp (*(char *const *)a, *(char *const *)b);
 }
 
+/* The sorted and escaped text of `paths`, strings that lie one right behind the other. */
+static int
+format_keys (const GByteArray *paths, GBytes **text_out)
+{
+  g_autoptr (GPtrArray) sorted = g_ptr_array_new ();
+  g_autoptr (GString) text = g_string_new (NULL);
+  const char *end = (const char *)paths->data + paths->len;
+
+  for (const char *path = (const char *)paths->data; path != end; path += strlen (path) + 1)
+    g_ptr_array_add (sorted, (void *)path);
+  g_ptr_array_sort (sorted, compare_paths);
+  for (unsigned i = 0; i < sorted->len; i++) {
+    lease_keys_append (text, g_ptr_array_index (sorted, i));
+    if (text->len > FS_PSEUDO_TEXT_MAX)
+      return -EFBIG;
+  }
+  *text_out = g_string_free_to_bytes (g_steal_pointer (&text));
+  return 0;
+}
+
 static int
 make_keys (FsPseudo *pseudo, const LeaseCaller *by, uint64_t id, uint64_t *generation_out,
            GBytes **text_out)
 {
-  g_autoptr (GPtrArray) paths = NULL;
-  int error = lease_engine_keys (pseudo->engine, by, id, &paths, generation_out);
+  g_autoptr (GByteArray) paths = NULL;
 
-  if (error != 0)
-    return error;
-  g_ptr_array_sort (paths, compare_paths);
-  GString *text = g_string_new (NULL);
-  for (unsigned i = 0; i < paths->len; i++)
-    lease_keys_append (text, g_ptr_array_index (paths, i));
-  *text_out = g_string_free_to_bytes (text);
-  return 0;
+  pthread_mutex_lock (&pseudo->making);
+  int error =
+      lease_engine_keys (pseudo->engine, by, id, FS_PSEUDO_TEXT_MAX, &paths, generation_out);
+  if (error == 0)
+    error = format_keys (paths, text_out);
+  pthread_mutex_unlock (&pseudo->making);
+  return error;
 }
 
 static GBytes *
@@ -149,7 +183,7 @@ fs_pseudo_stat (FsPseudo *pseudo, const LeaseCaller *by, uint64_t id, LeaseFile 
 
   if (error == 0)
     error = make_text (pseudo, by, &info, file, &text);
-  if (error != 0)
+  if (error != 0 && error != -EFBIG)
     return error;
 
   /* A time of last change that is always new makes the kernel drop the pages that it has cached. */
@@ -160,7 +194,8 @@ fs_pseudo_stat (FsPseudo *pseudo, const LeaseCaller *by, uint64_t id, LeaseFile 
     .st_nlink = 1,
     .st_uid = info.directory.uid,
     .st_gid = info.directory.gid,
-    .st_size = g_bytes_get_size (text),
+    /* Of one that is too long, reading shows the error. */
+    .st_size = error == 0 ? g_bytes_get_size (text) : FS_PSEUDO_TEXT_MAX,
     .st_blksize = 4096,
     .st_atim = now,
     .st_mtim = now,

@@ -16,6 +16,9 @@
  * splits every write. */
 #define FS_PSEUDO_COMMAND_MAX ((size_t)512 * 1024)
 
+/* The longest `keys` that can be read, in bytes, and all texts together that are remembered. */
+#define FS_PSEUDO_TEXT_MAX ((size_t)64 * 1024 * 1024)
+
 FsPseudo *fs_pseudo_new (LeaseEngine *engine);
 void fs_pseudo_free (FsPseudo *pseudo);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (FsPseudo, fs_pseudo_free)
@@ -27,7 +30,7 @@ int fs_pseudo_stat (FsPseudo *pseudo, const LeaseCaller *by, uint64_t id, LeaseF
                     struct stat *stat_out, LeaseTime *fresh_until_out);
 
 /* The text that the last fs_pseudo_stat() of it measured, or a new one. The caller unrefs it.
- * Errors as above. */
+ * Errors as above; -EFBIG: above FS_PSEUDO_TEXT_MAX. */
 int fs_pseudo_text (FsPseudo *pseudo, const LeaseCaller *by, uint64_t id, LeaseFile file,
                     GBytes **text_out);
 

@@ -64,24 +64,6 @@ on_event (LeaseEvent event, uint64_t id, void *data)
   }
 }
 
-/* Half of the memory, as tmpfs takes it for its own limits. */
-static LeaseEngine *
-new_engine (FsSession *session)
-{
-  uint64_t half_of_pages = sysconf (_SC_PHYS_PAGES) / 2;
-  LeaseEngineConfig config = {
-    .min_ttl_ns = session->options->min_ttl_ns,
-    .max_bytes = half_of_pages * sysconf (_SC_PAGESIZE),
-    .max_nodes = half_of_pages,
-    .root_mode = S_ISVTX | 0777,
-    .uid = getuid (),
-    .gid = getgid (),
-  };
-  LeaseCaller by = { .now = lease_clock_now (), .wall_ns = lease_clock_wall_ns () };
-
-  return lease_engine_new (&config, &by, on_event, session);
-}
-
 static bool
 check_mountpoint (FsSession *session, GError **error)
 {
@@ -136,11 +118,12 @@ FsSession *
 fs_session_new (FsOptions *options, GError **error)
 {
   g_autoptr (FsSession) session = g_new0 (FsSession, 1);
+  LeaseCaller by = { .now = lease_clock_now (), .wall_ns = lease_clock_wall_ns () };
 
   session->options = options;
   if (!check_mountpoint (session, error))
     return NULL;
-  session->context.engine = new_engine (session);
+  session->context.engine = lease_engine_new (&options->config, &by, on_event, session);
   session->timer = fs_timer_new (session->context.engine, error);
   if (session->timer == NULL || !mount_session (session, error))
     return NULL;

@@ -7,9 +7,24 @@
 #include <string.h>
 #include <sys/stat.h>
 
-/* Leases that an operation works off itself when it meets a directory that has to tell of their
- * end. */
-#define SETTLE_SLICE 64
+/* What an entry adds to the size of a directory on a tmpfs, whatever its name. */
+#define ENTRY_SIZE 20
+
+#define DAY_NS (24 * 60 * 60 * INT64_C (1000000000))
+
+/* The rule of relatime, which mount(8) sets unless told otherwise: reading is noted if it is the
+ * first since the last change, or in a day. */
+void
+lease_op_note_access (LeaseOp *op, LeaseNode *node)
+{
+  const LeaseEngineConfig *config = &op->engine->config;
+  int64_t atime_ns = node->atime_ns, wall_ns = op->by->wall_ns;
+
+  if (op->by->reaper || config->noatime || (config->nodiratime && S_ISDIR (node->mode)))
+    return;
+  if (atime_ns <= node->mtime_ns || atime_ns <= node->ctime_ns || wall_ns - atime_ns >= DAY_NS)
+    node->atime_ns = wall_ns;
+}
 
 /* A directory shows the end of what was in it by its mtime, which cached listings are checked
  * against. While something dead waits to be removed from it, the mtime moves on each time that it
@@ -59,5 +74,7 @@ lease_op_fill_attr (LeaseOp *op, LeaseNode *node, LeaseAttr *attr_out)
     attr_out->footprint = node->value.footprint;
   } else if (S_ISLNK (node->mode)) {
     attr_out->size = strlen (node->target);
+  } else if (S_ISDIR (node->mode)) {
+    attr_out->size = (2 + node->dir->entry_count - node->dir->dead_count) * ENTRY_SIZE;
   }
 }

@@ -13,6 +13,7 @@ typedef struct {
   size_t ended;    /* leases in `settling` and `ended` */
   size_t members;  /* nodes that leases list */
   size_t attached; /* nodes that are attached, and no lease's directory */
+  size_t over;     /* nodes that have ended */
 } Sums;
 
 static void
@@ -54,6 +55,7 @@ check_node (LeaseNode *node, void *data)
   Sums *sums = data;
 
   sums->bytes += lease_node_cost (node);
+  sums->over += node->ended;
   for (const LeaseName *name = node->names; name != NULL; name = name->next)
     sums->bytes += lease_name_cost (name->text);
 
@@ -92,6 +94,9 @@ lease_engine_check (LeaseEngine *engine)
   if (sums.bytes != engine->bytes_used)
     g_error ("%" G_GUINT64_FORMAT " bytes are used, but %" G_GUINT64_FORMAT " counted", sums.bytes,
              engine->bytes_used);
+  if (sums.over != engine->ended_nodes)
+    g_error ("%zu nodes have ended, but %" G_GUINT64_FORMAT " counted", sums.over,
+             engine->ended_nodes);
   /* Each that is listed is attached, and has one place in a list. */
   if (sums.members != sums.attached)
     g_error ("something is attached to a lease that does not list it");

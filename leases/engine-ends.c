@@ -67,7 +67,7 @@ clean_step (LeaseOp *op, Lease *lease, char **path_out)
   } else if (node == lease->directory) {
     lease_op_free_lease (op, lease);
   } else {
-    node->ended = true;
+    lease_op_mark_ended (op, node);
     lease_op_collect (op, node);
   }
   return NULL;

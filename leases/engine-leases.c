@@ -73,6 +73,9 @@ step_down (LeaseOp *op, LeaseNode *directory, const char *text, LeaseNode **node
 {
   if (!S_ISDIR (directory->mode))
     return S_ISLNK (directory->mode) ? -ELOOP : -ENOTDIR;
+  int error = lease_op_may_search (op, directory);
+  if (error != 0)
+    return error;
   if (strlen (text) > NAME_MAX)
     return -ENAMETOOLONG;
   if (*text == '\0' || strcmp (text, ".") == 0) {
@@ -89,11 +92,25 @@ step_down (LeaseOp *op, LeaseNode *directory, const char *text, LeaseNode **node
   return 0;
 }
 
-/* The node at `path`, if it may be attached to or detached from `lease`. */
-static int
-resolve (LeaseOp *op, const Lease *lease, const char *path, LeaseNode **node_out)
+/* Whether the caller may attach `node` to `lease` by writing to `keys`, or detach it. Root may not
+ * simply do everything here: a user can have a program with root's rights write what the user likes
+ * to a descriptor that the user opened (`su "$text" 2>leases/ID/keys`), and so get hold of anybody's
+ * keys. So root acts for the owner of the lease, unless that is root. */
+static bool
+may_edit (const LeaseOp *op, const Lease *lease, const LeaseNode *node, bool detach)
 {
-  g_auto (GStrv) texts = g_strsplit (path, "/", -1);
+  uid_t owner = lease->directory->uid;
+
+  if (op->by->uid != 0)
+    return op->by->uid == node->uid;
+  return detach || owner == 0 || owner == node->uid;
+}
+
+/* The node at the path in `line`, if that may be attached to or detached from `lease`. */
+static int
+resolve (LeaseOp *op, const Lease *lease, const LeaseKeysLine *line, LeaseNode **node_out)
+{
+  g_auto (GStrv) texts = g_strsplit (line->path, "/", -1);
   LeaseNode *node = lease_tree_node (op->engine->tree, LEASE_ROOT);
   const LeaseNode *parent = node;
 
@@ -107,7 +124,7 @@ resolve (LeaseOp *op, const Lease *lease, const char *path, LeaseNode **node_out
   if (node->id == LEASE_ROOT || node == op->engine->leases_dir ||
       lease_is_directory_of_lease (node) || (owner != NULL && owner != lease))
     return -EINVAL;
-  if (op->by->uid != 0 && op->by->uid != node->uid)
+  if (!may_edit (op, lease, node, line->detach))
     return -EPERM;
   *node_out = node;
   return 0;
@@ -124,7 +141,7 @@ static int
 plan_edit (LeaseOp *op, Lease *lease, const LeaseKeysLine *line, GHashTable *planned, Edit *edit)
 {
   void *planned_lease;
-  int error = resolve (op, lease, line->path, &edit->node);
+  int error = resolve (op, lease, line, &edit->node);
 
   if (error != 0)
     return error;
@@ -165,24 +182,27 @@ lease_engine_edit_keys (LeaseEngine *engine, const LeaseCaller *by, uint64_t id,
 }
 
 int
-lease_engine_keys (LeaseEngine *engine, const LeaseCaller *by, uint64_t id, GPtrArray **paths_out,
-                   uint64_t *generation_out)
+lease_engine_keys (LeaseEngine *engine, const LeaseCaller *by, uint64_t id, size_t max,
+                   GByteArray **paths_out, uint64_t *generation_out)
 {
   g_auto (LeaseOp) op = lease_op_begin (engine, by);
+  g_autoptr (GByteArray) paths = g_byte_array_new ();
   Lease *lease;
   int error = lease_op_lease (&op, id, &lease);
 
   if (error != 0)
     return error;
-  *paths_out = g_ptr_array_new_with_free_func (g_free);
-  *generation_out = engine->generation;
   for (const GList *link = lease->members.head; link != NULL; link = link->next) {
     const LeaseNode *node = link->data;
     for (const LeaseName *name = node->names; name != NULL; name = name->next) {
-      char *path = lease_tree_path (name);
+      g_autofree char *path = lease_tree_path (name);
       if (path != NULL)
-        g_ptr_array_add (*paths_out, path);
+        g_byte_array_append (paths, (const guint8 *)path, strlen (path) + 1);
+      if (paths->len > max)
+        return -EFBIG;
     }
   }
+  *paths_out = g_steal_pointer (&paths);
+  *generation_out = engine->generation;
   return 0;
 }

@@ -41,7 +41,7 @@ lease_op_reserve (LeaseOp *op, LeaseNode *directory)
   lease->modes[LEASE_FILE_TTL] = lease->modes[LEASE_FILE_KEYS] = 0644;
   lease->modes[LEASE_FILE_GRANTED] = 0444;
   lease_tree_attach (directory, lease);
-  op->engine->bytes_used += sizeof *lease;
+  op->engine->bytes_used += LEASE_COST;
   set_deadline (op, lease, lease_time_after (op->now, LEASE_RESERVATION_NS));
 }
 
@@ -80,14 +80,17 @@ settle_next (LeaseOp *op, Lease *lease)
   LeaseNode *node = lease->unsettled->data;
 
   lease->unsettled = lease->unsettled->next;
-  if (lease_op_is_over (op, node))
-    settle_names (node, end_wall_ns (op, lease));
+  if (!lease_op_is_over (op, node))
+    return;
+  settle_names (node, end_wall_ns (op, lease));
+  lease_op_mark_ended (op, node);
 }
 
 static void
 finish_settling (LeaseOp *op, Lease *lease)
 {
   settle_names (lease->directory, end_wall_ns (op, lease));
+  lease_op_mark_ended (op, lease->directory);
   g_queue_unlink (&op->engine->settling, &lease->link);
   g_queue_push_tail_link (&op->engine->ended, &lease->link);
   op->ended = true;
@@ -153,10 +156,10 @@ lease_op_free_lease (LeaseOp *op, Lease *lease)
 {
   LeaseNode *directory = lease->directory;
 
-  directory->ended = true;
+  lease_op_mark_ended (op, directory);
   lease_tree_attach (directory, NULL);
   g_queue_unlink (&op->engine->ended, &lease->link);
   g_free (lease);
-  op->engine->bytes_used -= sizeof (Lease);
+  op->engine->bytes_used -= LEASE_COST;
   lease_op_collect (op, directory);
 }

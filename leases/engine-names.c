@@ -103,27 +103,46 @@ make_room (LeaseOp *op, LeaseNode *parent, const char *text)
     lease_op_drop_name (op, name);
 }
 
+/* What `text` stands for in `parent`. "." and ".." are asked for when a file handle is opened, "."
+ * of any file then. */
+static int
+find_node (LeaseOp *op, LeaseNode *parent, const char *text, LeaseNode **node_out)
+{
+  if (strcmp (text, ".") == 0) {
+    *node_out = parent;
+    return 0;
+  }
+  if (!S_ISDIR (parent->mode))
+    return -ENOTDIR;
+  if (strlen (text) > NAME_MAX)
+    return -ENAMETOOLONG;
+  if (strcmp (text, "..") == 0) {
+    *node_out = parent->names == NULL ? parent : parent->names->parent;
+    return 0;
+  }
+  const LeaseName *name = lease_op_find (op, parent, text);
+  if (name == NULL)
+    return -ENOENT;
+  *node_out = name->node;
+  return 0;
+}
+
 int
 lease_engine_lookup (LeaseEngine *engine, const LeaseCaller *by, uint64_t parent_id,
                      const char *text, LeaseAttr *attr_out, LeaseTime *fresh_until_out)
 {
   g_auto (LeaseOp) op = lease_op_begin (engine, by);
-  LeaseNode *parent;
-  int error = lease_op_directory (&op, parent_id, &parent);
+  LeaseNode *parent, *node;
+  int error = lease_op_node (&op, parent_id, &parent);
 
+  if (error == 0)
+    error = find_node (&op, parent, text, &node);
+  if (error == -ENOENT && fresh_until_out != NULL)
+    *fresh_until_out = lease_tree_find (parent, text) == NULL ? LEASE_TIME_NEVER : 0;
   if (error != 0)
     return error;
-  if (strlen (text) > NAME_MAX)
-    return -ENAMETOOLONG;
-
-  LeaseName *name = lease_op_find (&op, parent, text);
-  if (name == NULL) {
-    if (fresh_until_out != NULL)
-      *fresh_until_out = lease_tree_find (parent, text) == NULL ? LEASE_TIME_NEVER : 0;
-    return -ENOENT;
-  }
-  name->node->pins++;
-  lease_op_fill_attr (&op, name->node, attr_out);
+  node->pins++;
+  lease_op_fill_attr (&op, node, attr_out);
   return 0;
 }
 
@@ -141,57 +160,71 @@ lease_engine_unpin (LeaseEngine *engine, uint64_t id, uint64_t count)
     lease_op_collect (&op, node);
 }
 
+static bool
+is_file_type (mode_t mode)
+{
+  return S_ISREG (mode) || S_ISDIR (mode) || S_ISLNK (mode) || S_ISFIFO (mode) || S_ISSOCK (mode) ||
+         S_ISCHR (mode) || S_ISBLK (mode);
+}
+
+/* Whether there may be a new lease of that name. */
 static int
-check_create (LeaseOp *op, const LeaseNode *parent, const char *text, mode_t mode,
-              const char *target)
+check_new_lease (LeaseOp *op, const char *text, mode_t mode)
+{
+  if (!S_ISDIR (mode))
+    return -EPERM;
+  if (text[0] == '.')
+    return -EINVAL;
+  int error = lease_op_check_lease_room (op);
+  return error != 0 ? error : lease_op_check_room (op, LEASE_COST, 0);
+}
+
+static int
+check_create (LeaseOp *op, const LeaseNode *parent, const char *text, const LeaseNew *what)
 {
   const Lease *lease = lease_for (parent, true);
+  uint64_t cost = lease_new_cost (what) + lease_entry_cost (parent, text);
   int error = check_new_name (op, parent, text);
 
-  if (error != 0)
-    return error;
-  if (!S_ISREG (mode) && !S_ISDIR (mode) && !S_ISLNK (mode))
-    return -EOPNOTSUPP;
-  if (parent == op->engine->leases_dir) {
-    if (!S_ISDIR (mode))
-      return -EPERM;
-    if (text[0] == '.')
-      return -EINVAL;
+  if (error == 0 && (!is_file_type (what->mode) || (lease != NULL && lease->granted_ns == 0)))
+    error = -EINVAL;
+  if (error == 0 && parent == op->engine->leases_dir) {
+    error = check_new_lease (op, text, what->mode);
+    cost += LEASE_COST;
   }
-  if (lease != NULL && lease->granted_ns == 0)
-    return -EINVAL;
-  return lease_op_check_room (op,
-                              sizeof (LeaseNode) + LEASE_NODE_OVERHEAD + sizeof (LeaseDir) +
-                                  sizeof (Lease) + lease_name_cost (text) +
-                                  (target == NULL ? 0 : strlen (target) + 1),
-                              1);
+  return error != 0 ? error : lease_op_check_room (op, cost, 1);
+}
+
+/* Makes what is new in `parent`, with all that comes with the place. */
+static LeaseNode *
+add_child (LeaseOp *op, LeaseNode *parent, const LeaseNew *what)
+{
+  LeaseNew child = *what;
+  gid_t gid = op->by->gid;
+
+  if (parent->mode & S_ISGID) {
+    gid = parent->gid;
+    if (S_ISDIR (child.mode))
+      child.mode |= S_ISGID;
+  }
+  return lease_op_add_node (op, &child, op->by->uid, gid);
 }
 
 int
 lease_engine_create (LeaseEngine *engine, const LeaseCaller *by, uint64_t parent_id,
-                     const char *text, mode_t mode, const char *target, LeaseAttr *attr_out)
+                     const char *text, const LeaseNew *what, LeaseAttr *attr_out)
 {
   g_auto (LeaseOp) op = lease_op_begin (engine, by);
   LeaseNode *parent;
   int error = lease_op_directory (&op, parent_id, &parent);
 
   if (error == 0)
-    error = check_create (&op, parent, text, mode, target);
+    error = check_create (&op, parent, text, what);
   if (error != 0)
     return error;
 
-  gid_t gid = by->gid;
-  if (parent->mode & S_ISGID) {
-    gid = parent->gid;
-    if (S_ISDIR (mode))
-      mode |= S_ISGID;
-  }
   make_room (&op, parent, text);
-  LeaseNode *node = lease_op_add_node (&op, mode, by->uid, gid);
-  if (S_ISLNK (mode)) {
-    node->target = g_strdup (target);
-    engine->bytes_used += strlen (target) + 1;
-  }
+  LeaseNode *node = add_child (&op, parent, what);
   lease_op_add_name (&op, parent, text, node);
   if (parent == engine->leases_dir)
     lease_op_reserve (&op, node);
@@ -221,7 +254,7 @@ lease_engine_link (LeaseEngine *engine, const LeaseCaller *by, uint64_t id, uint
   if (error == 0)
     error = check_move_into (&op, parent, node);
   if (error == 0)
-    error = lease_op_check_room (&op, lease_name_cost (text), 0);
+    error = lease_op_check_room (&op, lease_entry_cost (parent, text), 0);
   if (error != 0)
     return error;
 
@@ -332,12 +365,18 @@ check_replace (LeaseOp *op, const LeaseName *name, const LeaseName *target)
   return is_empty (op, target->node) ? 0 : -ENOTEMPTY;
 }
 
-/* The old name makes room for the new one, unless that is longer. */
-static int
-check_longer_name (LeaseOp *op, const Move *move)
-{
-  uint64_t given_back = lease_name_cost (move->name->text), cost = lease_name_cost (move->text);
+/* What a rename with RENAME_WHITEOUT leaves behind, for overlay file systems: see mknod(2). */
+static const LeaseNew whiteout = { .mode = S_IFCHR };
 
+/* The old name makes room for the new one, unless that needs more. */
+static int
+check_move_room (LeaseOp *op, const Move *move)
+{
+  uint64_t cost = move->target == NULL ? lease_entry_cost (move->parent, move->text) : 0;
+  uint64_t given_back = lease_name_cost (move->name->text);
+
+  if (move->flags & RENAME_WHITEOUT)
+    return lease_op_check_room (op, cost + lease_new_cost (&whiteout), 1);
   return cost > given_back ? lease_op_check_room (op, cost - given_back, 0) : 0;
 }
 
@@ -367,9 +406,9 @@ check_move (LeaseOp *op, const Move *move)
     return error;
   if (exchange)
     return check_move_into (op, move->name->parent, move->target->node);
-  if (move->target != NULL)
-    return check_replace (op, move->name, move->target);
-  return check_longer_name (op, move);
+  if (move->target != NULL && (error = check_replace (op, move->name, move->target)) != 0)
+    return error;
+  return check_move_room (op, move);
 }
 
 /* `node` has come to lie in `parent`. */
@@ -398,6 +437,21 @@ exchange_nodes (LeaseOp *op, const Move *move)
 }
 
 static void
+leave_old_name (LeaseOp *op, const Move *move)
+{
+  LeaseNode *parent = move->name->parent;
+
+  if (!(move->flags & RENAME_WHITEOUT)) {
+    lease_op_drop_name (op, move->name);
+    return;
+  }
+  LeaseNode *node = add_child (op, parent, &whiteout);
+  lease_op_repoint (op, move->name, node);
+  if (lease_for (parent, true) != NULL)
+    lease_op_attach (op, node, lease_for (parent, true));
+}
+
+static void
 move_node (LeaseOp *op, const Move *move)
 {
   LeaseNode *node = move->name->node;
@@ -411,7 +465,7 @@ move_node (LeaseOp *op, const Move *move)
     make_room (op, move->parent, move->text);
     lease_op_add_name (op, move->parent, move->text, node);
   }
-  lease_op_drop_name (op, move->name);
+  leave_old_name (op, move);
   if (inherited != NULL)
     lease_op_attach (op, node, inherited);
   arrive (op, move->parent, node);
@@ -430,8 +484,8 @@ lease_engine_rename (LeaseEngine *engine, const LeaseCaller *by, uint64_t parent
     error = lease_op_directory (&op, new_parent_id, &move.parent);
   if (error != 0)
     return error;
-  if ((flags & ~(RENAME_NOREPLACE | RENAME_EXCHANGE)) != 0 ||
-      flags == (RENAME_NOREPLACE | RENAME_EXCHANGE))
+  if ((flags & ~(RENAME_NOREPLACE | RENAME_EXCHANGE | RENAME_WHITEOUT)) != 0 ||
+      ((flags & RENAME_EXCHANGE) && flags != RENAME_EXCHANGE))
     return -EINVAL;
   if (is_pseudo_file (parent, text))
     return -EPERM;
@@ -462,6 +516,7 @@ lease_engine_list (LeaseEngine *engine, const LeaseCaller *by, uint64_t id, uint
 
   if (error != 0)
     return error;
+  lease_op_note_access (&op, directory);
   for (LeaseName *name; (name = lease_tree_next (directory, cookie)) != NULL;
        cookie = name->cookie) {
     LeaseAttr attr;

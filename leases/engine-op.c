@@ -6,11 +6,21 @@
 #include "leases/engine-private.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <string.h>
 #include <sys/stat.h>
 
-/* What malloc and the hash tables add, roughly, to a name. */
-#define NAME_OVERHEAD 64
+/* See lease_new_cost(): malloc() adds at most this much to a block, */
+#define BLOCK_COST 24
+/* a hash table this much to an entry, */
+#define ENTRY_COST 80
+/* and the order of a directory this much to a name. */
+#define SLOT_COST 64
+/* A table and an array when they have just been made. */
+#define DIR_TABLES_COST 416
+
+/* Memory goes back to the system when the use of it has fallen by half, and by this much. */
+#define TRIM_MIN (16 << 20)
 
 LeaseOp
 lease_op_begin (LeaseEngine *engine, const LeaseCaller *by)
@@ -20,10 +30,22 @@ lease_op_begin (LeaseEngine *engine, const LeaseCaller *by)
   return (LeaseOp){ .engine = engine, .by = by, .now = engine->now };
 }
 
+/* Whether much less memory is used than once was: malloc() would keep it. */
+static bool
+has_shrunk (LeaseEngine *engine)
+{
+  engine->bytes_peak = MAX (engine->bytes_peak, engine->bytes_used);
+  if (engine->bytes_peak - engine->bytes_used < MAX (engine->bytes_peak / 2, TRIM_MIN))
+    return false;
+  engine->bytes_peak = engine->bytes_used;
+  return true;
+}
+
 void
 lease_op_end (LeaseOp *op)
 {
   LeaseEngine *engine = op->engine;
+  bool trim = has_shrunk (engine);
 
   pthread_mutex_unlock (&engine->lock);
   if (engine->notify != NULL) {
@@ -36,6 +58,8 @@ lease_op_end (LeaseOp *op)
       engine->notify (LEASE_EVENT_ENDED, 0, engine->notify_data);
   }
   g_clear_pointer (&op->stale, g_array_unref);
+  if (trim)
+    malloc_trim (0);
 }
 
 bool
@@ -88,7 +112,7 @@ keep_if_used (LeaseOp *op, LeaseNode *top)
     }
   }
   for (unsigned i = 0; i < directories->len; i++)
-    ((LeaseNode *)g_ptr_array_index (directories, i))->ended = true;
+    lease_op_mark_ended (op, g_ptr_array_index (directories, i));
   return false;
 }
 
@@ -108,7 +132,7 @@ goes_with_parent (LeaseOp *op, LeaseNode *directory)
   if (!top->ended && !lease_is_over (top->lease, op->now))
     return false;
   for (; directory != top; directory = directory->names->parent)
-    directory->ended = true;
+    lease_op_mark_ended (op, directory);
   return true;
 }
 
@@ -170,43 +194,92 @@ lease_op_find (LeaseOp *op, const LeaseNode *parent, const char *text)
 }
 
 uint64_t
+lease_new_cost (const LeaseNew *what)
+{
+  uint64_t cost = sizeof (LeaseNode) + BLOCK_COST + ENTRY_COST;
+
+  if (S_ISDIR (what->mode))
+    cost += sizeof (LeaseDir) + BLOCK_COST;
+  else if (S_ISLNK (what->mode))
+    cost += strlen (what->target) + 1 + BLOCK_COST;
+  return cost;
+}
+
+uint64_t
 lease_node_cost (const LeaseNode *node)
 {
-  uint64_t cost = sizeof *node + LEASE_NODE_OVERHEAD;
+  LeaseNew what = { .mode = node->mode, .target = S_ISLNK (node->mode) ? node->target : NULL };
+  uint64_t cost = lease_new_cost (&what);
 
   if (S_ISREG (node->mode))
     cost += node->value.footprint;
-  else if (S_ISDIR (node->mode))
-    cost += sizeof *node->dir + (lease_is_directory_of_lease (node) ? sizeof *node->lease : 0);
-  else if (S_ISLNK (node->mode) && node->target != NULL)
-    cost += strlen (node->target) + 1;
+  if (S_ISDIR (node->mode) && node->dir->entry_count > 0)
+    cost += DIR_TABLES_COST;
+  if (lease_is_directory_of_lease (node))
+    cost += LEASE_COST;
   return cost;
 }
 
 uint64_t
 lease_name_cost (const char *text)
 {
-  return sizeof (LeaseName) + strlen (text) + 1 + NAME_OVERHEAD;
+  return sizeof (LeaseName) + strlen (text) + 1 + BLOCK_COST + ENTRY_COST + SLOT_COST;
+}
+
+uint64_t
+lease_entry_cost (const LeaseNode *parent, const char *text)
+{
+  return lease_name_cost (text) + (parent->dir->entry_count == 0 ? DIR_TABLES_COST : 0);
+}
+
+static bool
+has_room (const LeaseEngine *engine, uint64_t bytes, unsigned nodes)
+{
+  const LeaseEngineConfig *config = &engine->config;
+  uint64_t count = lease_tree_node_count (engine->tree) - engine->ended_nodes;
+
+  return bytes <= config->max_bytes - MIN (engine->bytes_used, config->max_bytes) &&
+         nodes <= config->max_nodes - MIN (count, config->max_nodes);
 }
 
 int
 lease_op_check_room (LeaseOp *op, uint64_t bytes, unsigned nodes)
 {
-  const LeaseEngineConfig *config = &op->engine->config;
-  uint64_t left = config->max_bytes - MIN (op->engine->bytes_used, config->max_bytes);
+  /* What asks for nothing always fits. */
+  bool more = bytes > 0 || nodes > 0;
 
-  if (bytes > left || lease_tree_node_count (op->engine->tree) + nodes > config->max_nodes)
-    return -ENOSPC;
+  while (more && !has_room (op->engine, bytes, nodes)) {
+    more = lease_op_settle (op, SETTLE_SLICE);
+    if (!more && !has_room (op->engine, bytes, nodes))
+      return -ENOSPC;
+  }
+  return 0;
+}
+
+int
+lease_op_check_lease_room (LeaseOp *op)
+{
+  const LeaseDir *dir = op->engine->leases_dir->dir;
+  bool more = true;
+
+  while (dir->entry_count - dir->dead_count >= op->engine->config.max_leases) {
+    if (!more)
+      return -ENOSPC;
+    more = lease_op_settle (op, SETTLE_SLICE);
+  }
   return 0;
 }
 
 LeaseNode *
-lease_op_add_node (LeaseOp *op, mode_t mode, uid_t uid, gid_t gid)
+lease_op_add_node (LeaseOp *op, const LeaseNew *what, uid_t uid, gid_t gid)
 {
-  LeaseNode *node = lease_tree_add (op->engine->tree, mode);
+  LeaseNode *node = lease_tree_add (op->engine->tree, what->mode);
 
   node->uid = uid;
   node->gid = gid;
+  node->rdev = what->rdev;
+  if (S_ISLNK (what->mode))
+    node->target = g_strdup (what->target);
   node->atime_ns = node->mtime_ns = node->ctime_ns = op->by->wall_ns;
   op->engine->bytes_used += lease_node_cost (node);
   return node;
@@ -215,10 +288,23 @@ lease_op_add_node (LeaseOp *op, mode_t mode, uid_t uid, gid_t gid)
 LeaseName *
 lease_op_add_name (LeaseOp *op, LeaseNode *parent, const char *text, LeaseNode *node)
 {
-  op->engine->bytes_used += lease_name_cost (text);
+  op->engine->bytes_used += lease_entry_cost (parent, text);
   op->engine->generation++;
   lease_op_touch_names (op, parent);
   return lease_tree_link (parent, text, node);
+}
+
+void
+lease_op_mark_ended (LeaseOp *op, LeaseNode *node)
+{
+  if (node->ended)
+    return;
+  node->ended = true;
+  op->engine->ended_nodes++;
+  if (S_ISREG (node->mode)) {
+    op->engine->bytes_used -= node->value.footprint;
+    lease_value_clear (&node->value);
+  }
 }
 
 void
@@ -227,13 +313,14 @@ lease_op_drop_name (LeaseOp *op, LeaseName *name)
   LeaseNode *parent = name->parent, *node = name->node;
 
   if (lease_op_is_over (op, node))
-    node->ended = true;
+    lease_op_mark_ended (op, node);
   else
     lease_op_touch_names (op, parent);
   node->ctime_ns = op->by->wall_ns;
-  op->engine->bytes_used -= lease_name_cost (name->text);
   op->engine->generation++;
+  uint64_t cost = lease_name_cost (name->text);
   lease_tree_unlink (name);
+  op->engine->bytes_used -= cost + (parent->dir->entry_count == 0 ? DIR_TABLES_COST : 0);
   lease_op_collect (op, node);
   lease_op_collect (op, parent);
 }
@@ -259,12 +346,10 @@ lease_op_collect (LeaseOp *op, LeaseNode *node)
   lease_op_detach (op, node);
 
   uint64_t cost = lease_node_cost (node);
+  bool ended = node->ended;
   if (lease_tree_collect (op->engine->tree, node)) {
     op->engine->bytes_used -= cost;
-  } else if (node->ended && S_ISREG (node->mode)) {
-    /* Whoever has it open cannot read it any more. */
-    op->engine->bytes_used -= node->value.footprint;
-    lease_value_clear (&node->value);
+    op->engine->ended_nodes -= ended;
   }
 }
 

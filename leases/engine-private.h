@@ -48,6 +48,8 @@ struct LeaseEngine {
   LeaseTime told;      /* the earliest deadline that the binding knows of */
   uint64_t generation; /* counts changes of names and attachments */
   uint64_t bytes_used;
+  uint64_t bytes_peak;  /* the most that was used since memory was given back to the system */
+  uint64_t ended_nodes; /* nodes with `ended` set, which are there but count no more */
 };
 
 /* One operation: holds the lock from lease_op_begin() to the end of its scope, and tells its news
@@ -70,6 +72,7 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (LeaseOp, lease_op_end)
  * -EINVAL as their result, or no name. */
 int lease_op_node (LeaseOp *op, uint64_t id, LeaseNode **node_out);
 int lease_op_directory (LeaseOp *op, uint64_t id, LeaseNode **directory_out);
+int lease_op_regular (LeaseOp *op, uint64_t id, LeaseNode **node_out); /* engine-values.c */
 int lease_op_lease (LeaseOp *op, uint64_t id, Lease **lease_out);
 LeaseName *lease_op_find (LeaseOp *op, const LeaseNode *parent, const char *text);
 
@@ -83,12 +86,21 @@ bool lease_is_over (const Lease *lease, LeaseTime now);
 Lease *lease_enclosing (const LeaseNode *directory);
 bool lease_is_directory_of_lease (const LeaseNode *node);
 
+/* What the caller may do: engine-access.c. They return 0, -EACCES, or -EAGAIN where that depends on
+ * groups that are not known. */
+int lease_op_may_search (const LeaseOp *op, const LeaseNode *directory);
+int lease_op_may_refresh (const LeaseOp *op, const Lease *lease);
+
 /* Changing: engine-op.c. They cannot fail; what can is checked before. */
 
-/* -ENOSPC unless there is room for so much more. */
+/* -ENOSPC unless there is room for so much more. What is over makes room first. */
 int lease_op_check_room (LeaseOp *op, uint64_t bytes, unsigned nodes);
-LeaseNode *lease_op_add_node (LeaseOp *op, mode_t mode, uid_t uid, gid_t gid);
+int lease_op_check_lease_room (LeaseOp *op);
+LeaseNode *lease_op_add_node (LeaseOp *op, const LeaseNew *what, uid_t uid, gid_t gid);
 LeaseName *lease_op_add_name (LeaseOp *op, LeaseNode *parent, const char *text, LeaseNode *node);
+
+/* Notes that nothing reaches `node` any more. Its value goes at once. */
+void lease_op_mark_ended (LeaseOp *op, LeaseNode *node);
 
 /* Takes a name away, and its node where that was the last thing that kept it. */
 void lease_op_drop_name (LeaseOp *op, LeaseName *name);
@@ -112,14 +124,23 @@ void lease_op_touch_names (LeaseOp *op, LeaseNode *parent);
  * that have it. */
 void lease_op_tell_stale (LeaseOp *op, const LeaseNode *node, bool parents);
 
-/* What malloc and the hash tables add, roughly, to a node. */
-#define LEASE_NODE_OVERHEAD 96
-
-/* What a node and a name take beside their value. */
+/* What things take in memory, at most: malloc()'s own share, and the tables and arrays that they are
+ * kept in when these are emptiest (GLib's hash tables hold up to 4 places of 20 bytes for an entry,
+ * its arrays twice what they need). `what` is to be created. */
+uint64_t lease_new_cost (const LeaseNew *what);
 uint64_t lease_node_cost (const LeaseNode *node);
 uint64_t lease_name_cost (const char *text);
 
+/* What a name needs in `parent`: its cost, and the tables of a directory that has none yet. */
+uint64_t lease_entry_cost (const LeaseNode *parent, const char *text);
+
+/* What being a lease adds to a directory: the struct, and two places in the queue. */
+#define LEASE_COST ((uint64_t)sizeof (Lease) + 40)
+
 /* The life of a lease: engine-life.c. */
+
+/* Steps of settling that an operation takes at a time when it depends on what is over. */
+#define SETTLE_SLICE 64
 
 /* Makes `directory`, in leases/, a lease that waits to be granted. */
 void lease_op_reserve (LeaseOp *op, LeaseNode *directory);
@@ -138,6 +159,10 @@ void lease_op_revoke (LeaseOp *op, Lease *lease);
 void lease_op_free_lease (LeaseOp *op, Lease *lease);
 
 /* What stat(2) shows: engine-attr.c. */
+
+/* Somebody has read `node`: its atime may move. */
+void lease_op_note_access (LeaseOp *op, LeaseNode *node);
+
 void lease_op_fill_attr (LeaseOp *op, LeaseNode *node, LeaseAttr *attr_out);
 
 /* Whether the name is to be removed because a lease has ended: engine-ends.c. */

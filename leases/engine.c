@@ -61,8 +61,9 @@ lease_engine_new (const LeaseEngineConfig *config, const LeaseCaller *by, LeaseN
 
   LeaseNode *root = add_directory (engine, config->root_mode, by);
   engine->leases_dir = add_directory (engine, S_ISVTX | 0777, by);
+  uint64_t empty_root = lease_node_cost (root);
   lease_tree_link (root, "leases", engine->leases_dir);
-  engine->bytes_used += lease_name_cost ("leases");
+  engine->bytes_used += lease_node_cost (root) - empty_root + lease_name_cost ("leases");
   return engine;
 }
 
@@ -93,7 +94,7 @@ lease_engine_usage (LeaseEngine *engine, LeaseUsage *usage_out)
   *usage_out = (LeaseUsage){
     .bytes_used = engine->bytes_used,
     .bytes_max = engine->config.max_bytes,
-    .nodes_used = lease_tree_node_count (engine->tree),
+    .nodes_used = lease_tree_node_count (engine->tree) - engine->ended_nodes,
     .nodes_max = engine->config.max_nodes,
   };
   pthread_mutex_unlock (&engine->lock);

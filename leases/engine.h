@@ -18,9 +18,13 @@
  *
  * Every function may be called from any thread, and takes one lock for a short time; none of them
  * waits for I/O. What they return is 0 or a negative errno. Beside the errors named at a function,
- * every one of them can return -ESTALE   the node does not exist any more, or the lease that it is
- * attached to has ended -ENOTDIR  a directory was needed No access is checked but what the kernel's
- * default_permissions cannot know: who may attach and detach. */
+ * every one of them can return
+ *   -ESTALE   the node does not exist any more, or the lease that it is attached to has ended
+ *   -ENOTDIR  a directory was needed
+ *
+ * Access is checked only where the kernel's default_permissions cannot know of it: who may attach,
+ * detach, and refresh by touching a key, and where the paths written to `keys` lead. That may
+ * depend on the caller's supplementary groups, which are costly to find out: see LeaseCaller. */
 
 #define LEASE_ROOT UINT64_C (1)
 
@@ -30,18 +34,27 @@
 typedef struct LeaseEngine LeaseEngine;
 
 typedef struct {
-  int64_t min_ttl_ns; /* shorter TTLs are raised to it; 0: none are */
-  uint64_t max_bytes; /* memory for values, names and metadata together; above it: -ENOSPC */
-  uint64_t max_nodes;
-  mode_t root_mode; /* permissions of the root */
-  uid_t uid;        /* owner of the root and of leases/ */
+  int64_t min_ttl_ns;  /* shorter TTLs are raised to it; 0: none are */
+  uint64_t max_bytes;  /* memory for values, names and metadata together; above it: -ENOSPC */
+  uint64_t max_nodes;  /* files, directories and symlinks, the root and leases/ among them */
+  uint64_t max_leases; /* UINT64_MAX in any of the three: no limit */
+  bool noatime;        /* reading changes no atime */
+  bool nodiratime;     /* that of directories at least */
+  mode_t root_mode;    /* permissions of the root */
+  uid_t uid;           /* owner of the root and of leases/ */
   gid_t gid;
 } LeaseEngineConfig;
 
-/* Who asks, and when. Both clocks are read once, when the request arrives. */
+/* Who asks, and when. Both clocks are read once, when the request arrives. Where an answer depends
+ * on `groups` and they are not known, nothing happens and the result is -EAGAIN: ask again with
+ * them. That can come from lease_engine_setattr() with LEASE_SET_TOUCH, and from
+ * lease_engine_edit_keys(). */
 typedef struct {
   uid_t uid;
   gid_t gid;
+  const gid_t *groups; /* the supplementary groups; the caller's own */
+  unsigned group_count;
+  bool knows_groups; /* the two above are valid */
   LeaseTime now;
   int64_t wall_ns;
   bool reaper; /* the one that cleans up: it sees what has ended, and removes nothing else */
@@ -86,27 +99,37 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (LeaseEngine, lease_engine_free)
 /* Names: leases/engine-names.c.
  *
  * Where `attr_out` is filled in by a function that leads to a node by name, the node is pinned once
- * more: it stays, though unlinked, until lease_engine_unpin(). Errors of them all: -ENOENT  no such
- * name (or what had it has ended) -EEXIST  the name is taken -ENAMETOOLONG  above 255 bytes -EPERM
- * a rule of leases/ forbids it: only directories can be made there; leases/, leases and their
- * pseudo-files are not renamed, linked or removed (a lease by lease_engine_rmdir() only) -ENOSPC
- * the limits of the configuration */
+ * more: it stays, though unlinked, until lease_engine_unpin(). Errors of them all:
+ *   -ENOENT        no such name (or what had it has ended)
+ *   -EEXIST        the name is taken
+ *   -ENAMETOOLONG  above 255 bytes
+ *   -EPERM         a rule of leases/ forbids it: only directories can be made there; leases/,
+ *                  leases and their pseudo-files are not renamed, linked or removed (a lease by
+ *                  lease_engine_rmdir() only)
+ *   -ENOSPC        the limits of the configuration */
 
 /* Also for reading a directory's listing entry by entry. `fresh_until_out`, if not NULL, is set
  * when the result is -ENOENT: how long that will stay true unless somebody creates the name (NEVER,
- * or 0 for a name that still waits to be cleaned up). */
+ * or 0 for a name that still waits to be cleaned up). "." is the directory itself, or what else has
+ * that id; ".." is its parent. */
 int lease_engine_lookup (LeaseEngine *engine, const LeaseCaller *by, uint64_t parent,
                          const char *name, LeaseAttr *attr_out, LeaseTime *fresh_until_out);
 
 /* Gives back `count` pins. */
 void lease_engine_unpin (LeaseEngine *engine, uint64_t id, uint64_t count);
 
-/* A new regular file, directory, or symlink to `target` (NULL otherwise), by the type in `mode`. In
- * an attached directory it is attached from its first moment; in leases/ it is a lease, reserved
- * for LEASE_RESERVATION_NS. -EINVAL      the name of a lease begins with a dot -EOPNOTSUPP  another
- * type */
+/* What is to be created. */
+typedef struct {
+  mode_t mode;        /* type and permissions */
+  dev_t rdev;         /* of S_IFCHR and S_IFBLK */
+  const char *target; /* of S_IFLNK */
+} LeaseNew;
+
+/* A new file of any type. In an attached directory it is attached from its first moment; in leases/
+ * it is a lease, reserved for LEASE_RESERVATION_NS.
+ *   -EINVAL  the name of a lease begins with a dot; no type of file */
 int lease_engine_create (LeaseEngine *engine, const LeaseCaller *by, uint64_t parent,
-                         const char *name, mode_t mode, const char *target, LeaseAttr *attr_out);
+                         const char *name, const LeaseNew *what, LeaseAttr *attr_out);
 
 /* One more name for node `id`. In a lease's directory it attaches the node.
  *   -EPERM  also: a directory, or a node of somebody else where it would be attached */
@@ -122,7 +145,8 @@ int lease_engine_unlink (LeaseEngine *engine, const LeaseCaller *by, uint64_t pa
 int lease_engine_rmdir (LeaseEngine *engine, const LeaseCaller *by, uint64_t parent,
                         const char *name);
 
-/* `flags` as for renameat2(2): 0, RENAME_NOREPLACE or RENAME_EXCHANGE. Errors as there. A node
+/* `flags` as for renameat2(2): 0, or RENAME_EXCHANGE, or RENAME_NOREPLACE and RENAME_WHITEOUT in
+ * any combination. Errors as there. A node
  * moved into a lease's directory is attached to it; one without a lease that replaces an attached
  * file takes over its lease. -EPERM  also: somebody else's node that would be attached */
 int lease_engine_rename (LeaseEngine *engine, const LeaseCaller *by, uint64_t parent,
@@ -139,7 +163,7 @@ typedef bool (*LeaseListEach) (const char *name, const LeaseAttr *attr, uint64_t
 int lease_engine_list (LeaseEngine *engine, const LeaseCaller *by, uint64_t id, uint64_t cookie,
                        bool pin, LeaseListEach each, void *data);
 
-/* Values and metadata: leases/engine-nodes.c. */
+/* Metadata: leases/engine-nodes.c. */
 
 int lease_engine_getattr (LeaseEngine *engine, const LeaseCaller *by, uint64_t id,
                           LeaseAttr *attr_out);
@@ -153,7 +177,9 @@ enum {
   LEASE_SET_MTIME = 1 << 5,
   LEASE_SET_CTIME = 1 << 6,
   LEASE_SET_TOUCH =
-      1 << 7, /* mtime is "now": of what is attached to a lease, this refreshes the lease */
+      1 << 7, /* mtime is "now": of what is attached to a lease, this refreshes the lease, if the
+                 caller is its owner, root, or somebody who may write to its `ttl` */
+  LEASE_SET_SIZE_TIMES = 1 << 8, /* the times change though the size may be the same */
 };
 
 typedef struct {
@@ -175,15 +201,44 @@ int lease_engine_setattr (LeaseEngine *engine, const LeaseCaller *by, uint64_t i
 int lease_engine_readlink (LeaseEngine *engine, const LeaseCaller *by, uint64_t id,
                            char **target_out);
 
+/* Values: leases/engine-values.c. All of them: -EISDIR a directory, -EINVAL any other type that has
+ * no value. */
+
 /* Up to `size` bytes from `offset` on, in new memory that the caller frees; `size_out` 0 at the
- * end. -EISDIR, -EINVAL: no regular file. */
+ * end. */
 int lease_engine_read (LeaseEngine *engine, const LeaseCaller *by, uint64_t id, uint64_t offset,
                        size_t size, char **data_out, size_t *size_out);
 
-/* All of it or nothing. -EISDIR, -EINVAL: no regular file; -EFBIG: beyond INT64_MAX; -ENOSPC. */
+/* All of it or nothing. -EFBIG: beyond INT64_MAX; -ENOSPC. */
 int lease_engine_write (LeaseEngine *engine, const LeaseCaller *by, uint64_t id, uint64_t offset,
                         const char *data, size_t size);
 
+/* As fallocate(2), with FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE and FALLOC_FL_ZERO_RANGE in
+ * `mode`. All of it or nothing. -EFBIG, -ENOSPC; -EOPNOTSUPP: another mode. */
+int lease_engine_allocate (LeaseEngine *engine, const LeaseCaller *by, uint64_t id, int mode,
+                           uint64_t offset, uint64_t size);
+
+/* As lseek(2) with SEEK_HOLE (`hole`) or SEEK_DATA. -ENXIO: there is none from `offset` on. */
+int lease_engine_seek (LeaseEngine *engine, const LeaseCaller *by, uint64_t id, uint64_t offset,
+                       bool hole, uint64_t *offset_out);
+
+/* A piece of a value. */
+typedef struct {
+  uint64_t id;
+  uint64_t offset;
+} LeasePlace;
+
+/* The most that one lease_engine_copy() copies. */
+#define LEASE_COPY_MAX ((size_t)4 * 1024 * 1024)
+
+/* Copies up to `size` bytes, and no more than LEASE_COPY_MAX, between two files, or within one
+ * where the ranges do not overlap. Less where `from` ends or where room runs out. Errors as for
+ * reading and writing, if nothing could be copied. */
+int lease_engine_copy (LeaseEngine *engine, const LeaseCaller *by, LeasePlace from, LeasePlace to,
+                       size_t size, size_t *size_out);
+
+/* What is used, and the limits of the configuration. What has ended is no node any more, and its
+ * value is given back at once; its names and metadata are when they have been cleaned up. */
 typedef struct {
   uint64_t bytes_used, bytes_max;
   uint64_t nodes_used, nodes_max;
@@ -228,16 +283,20 @@ int lease_engine_refresh (LeaseEngine *engine, const LeaseCaller *by, uint64_t i
 
 /* Attaches and detaches what `lines` (of LeaseKeysLine) names, in that order, all of it or nothing.
  *   -EINVAL   the lease is not granted yet; the root, leases/, a lease, a pseudo-file or something
- * in another lease's directory; something to detach that is not attached to this lease -ENOENT,
- * -ENOTDIR  no such path -ELOOP    a symlink on the way (at the end of the path it is meant itself)
- *   -EPERM    neither root nor the owner of the node */
+ *             in another lease's directory; something to detach that is not attached to this lease
+ *   -ENOENT, -ENOTDIR  no such path
+ *   -ELOOP    a symlink on the way (at the end of the path it is meant itself)
+ *   -EACCES   a directory on the way that the caller may not search
+ *   -EPERM    the caller is neither root nor the owner of the node; or root, who would attach it to
+ *             a lease that belongs neither to root nor to the node's owner */
 int lease_engine_edit_keys (LeaseEngine *engine, const LeaseCaller *by, uint64_t id,
                             const GArray *lines);
 
-/* The paths of all names of what is attached, unsorted; an array of char * that frees them. The
- * lease's own directory is not among them. `generation_out`: as in LeaseInfo. */
-int lease_engine_keys (LeaseEngine *engine, const LeaseCaller *by, uint64_t id,
-                       GPtrArray **paths_out, uint64_t *generation_out);
+/* The paths of all names of what is attached, unsorted: strings, one right behind the other. The
+ * lease's own directory is not among them. `generation_out`: as in LeaseInfo. -EFBIG: they would
+ * take more than `max` bytes. */
+int lease_engine_keys (LeaseEngine *engine, const LeaseCaller *by, uint64_t id, size_t max,
+                       GByteArray **paths_out, uint64_t *generation_out);
 
 /* The end of leases: leases/engine-ends.c. */
 

@@ -8,6 +8,7 @@
 
 struct LeaseQueue {
   GPtrArray *items; /* of LeaseQueueItem */
+  size_t peak;      /* the most that this `items` has held */
 };
 
 static LeaseQueueItem *
@@ -73,7 +74,7 @@ settle (LeaseQueue *queue, size_t index, LeaseQueueItem *item)
 LeaseQueue *
 lease_queue_new (void)
 {
-  LeaseQueue *queue = g_new (LeaseQueue, 1);
+  LeaseQueue *queue = g_new0 (LeaseQueue, 1);
 
   queue->items = g_ptr_array_new ();
   return queue;
@@ -93,6 +94,7 @@ lease_queue_insert (LeaseQueue *queue, LeaseQueueItem *item, LeaseTime deadline)
 
   item->deadline = deadline;
   g_ptr_array_add (queue->items, item);
+  queue->peak = MAX (queue->peak, queue->items->len);
   sift_up (queue, queue->items->len - 1, item);
 }
 
@@ -105,6 +107,19 @@ lease_queue_update (LeaseQueue *queue, LeaseQueueItem *item, LeaseTime deadline)
 
   item->deadline = deadline;
   settle (queue, index, item);
+}
+
+/* Into a new array: one that GLib has let grow never gives memory back. */
+static void
+pack_items (LeaseQueue *queue)
+{
+  GPtrArray *packed = g_ptr_array_sized_new (queue->items->len);
+
+  for (size_t i = 0; i < queue->items->len; i++)
+    g_ptr_array_add (packed, item_at (queue, i));
+  g_ptr_array_unref (queue->items);
+  queue->items = packed;
+  queue->peak = packed->len;
 }
 
 void
@@ -122,6 +137,8 @@ lease_queue_remove (LeaseQueue *queue, LeaseQueueItem *item)
   g_ptr_array_set_size (queue->items, (int)queue->items->len - 1);
   if (last != item)
     settle (queue, index, last);
+  if (queue->items->len < queue->peak / 4)
+    pack_items (queue);
 }
 
 LeaseQueueItem *

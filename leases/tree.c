@@ -3,7 +3,7 @@
 /* Owns every node and name. A directory keeps its names twice: in a hash table to find them, and in
  * an array by rising cookie to list them. A removed name leaves an empty slot behind, so that
  * cookies stay sorted and a listing finds its place again by binary search; once half of the slots
- * are empty, the array is packed. No lock: the engine's covers it. */
+ * are empty, or the array has become much shorter, it is packed. No lock: the engine's covers it. */
 
 #include "leases/tree.h"
 
@@ -121,17 +121,20 @@ slot_above (const GArray *order, uint64_t cookie)
   return low;
 }
 
+/* Into a new array: one that GLib has let grow never gives memory back. */
 static void
 pack_order (LeaseDir *dir)
 {
-  unsigned kept = 0;
+  GArray *packed = g_array_sized_new (FALSE, FALSE, sizeof (Slot), dir->entry_count);
 
   for (unsigned i = 0; i < dir->order->len; i++) {
     Slot slot = g_array_index (dir->order, Slot, i);
     if (slot.name != NULL)
-      g_array_index (dir->order, Slot, kept++) = slot;
+      g_array_append_val (packed, slot);
   }
-  g_array_set_size (dir->order, kept);
+  g_array_unref (dir->order);
+  dir->order = packed;
+  dir->order_peak = packed->len;
 }
 
 static void
@@ -142,7 +145,7 @@ forget_slot (LeaseDir *dir, uint64_t cookie)
   g_array_index (dir->order, Slot, i).name = NULL;
   while (dir->order->len > 0 && g_array_index (dir->order, Slot, dir->order->len - 1).name == NULL)
     g_array_set_size (dir->order, dir->order->len - 1);
-  if (dir->order->len > 2 * dir->entry_count)
+  if (dir->order->len > 2 * dir->entry_count || dir->order->len < dir->order_peak / 4)
     pack_order (dir);
 }
 
@@ -200,6 +203,7 @@ lease_tree_link (LeaseNode *parent, const char *text, LeaseNode *node)
   }
   g_hash_table_insert (dir->by_text, name->text, name);
   g_array_append_val (dir->order, ((Slot){ name->cookie, name }));
+  dir->order_peak = MAX (dir->order_peak, dir->order->len);
   count_entry (dir, node, +1);
   return name;
 }
@@ -216,6 +220,7 @@ lease_tree_unlink (LeaseName *name)
   if (dir->entry_count == 0) {
     g_clear_pointer (&dir->by_text, g_hash_table_unref);
     g_clear_pointer (&dir->order, g_array_unref);
+    dir->order_peak = 0;
   }
   take_from_node (name);
   g_free (name);

@@ -60,6 +60,7 @@ struct LeaseNode {
 struct LeaseDir {
   GHashTable *by_text; /* text to LeaseName; NULL while there are none */
   GArray *order;       /* of slots, by rising cookie */
+  uint32_t order_peak; /* the most slots that this `order` has had */
   uint64_t last_cookie;
   uint32_t entry_count;
   uint32_t subdir_count;

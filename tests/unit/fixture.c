@@ -23,6 +23,7 @@ fx_config (void)
   return (LeaseEngineConfig){
     .max_bytes = UINT64_C (1) << 40,
     .max_nodes = UINT64_C (1) << 40,
+    .max_leases = UINT64_MAX,
     .root_mode = 0755,
   };
 }
@@ -188,7 +189,8 @@ fx_create (Fixture *fx, const char *path, mode_t mode, const char *target)
   int error = walk (fx, path, &parent, &name);
 
   if (error == 0)
-    error = lease_engine_create (fx->engine, &fx->by, parent, name, mode, target, &attr);
+    error = lease_engine_create (fx->engine, &fx->by, parent, name,
+                                 &(LeaseNew){ .mode = mode, .target = target }, &attr);
   fx_check (fx);
   if (error == 0)
     lease_engine_unpin (fx->engine, attr.id, 1);
@@ -454,11 +456,14 @@ compare_paths (const void *one, const void *other)
 const char *
 fx_keys (Fixture *fx, const char *lease)
 {
-  g_autoptr (GPtrArray) paths = NULL;
+  g_autoptr (GByteArray) bytes = NULL;
+  g_autoptr (GPtrArray) paths = g_ptr_array_new ();
   uint64_t id, generation;
 
   assert_int_equal (find_lease (fx, lease, &id), 0);
-  assert_int_equal (lease_engine_keys (fx->engine, &fx->by, id, &paths, &generation), 0);
+  assert_int_equal (lease_engine_keys (fx->engine, &fx->by, id, SIZE_MAX, &bytes, &generation), 0);
+  for (size_t at = 0; at < bytes->len; at += strlen ((char *)bytes->data + at) + 1)
+    g_ptr_array_add (paths, bytes->data + at);
   g_ptr_array_sort (paths, compare_paths);
   g_ptr_array_add (paths, NULL);
   g_autofree char *joined = g_strjoinv (" ", (char **)paths->pdata);

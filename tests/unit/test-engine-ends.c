@@ -783,7 +783,8 @@ test_nothing_is_lost_in_a_directory_of_a_dead_lease (void **state)
   id = fx_pin (fx, "leases/A/d/e");
   fx_wait (fx, 10 * SECOND);
   assert_fails (ESTALE, fx_getattr (fx, id));
-  assert_fails (ESTALE, lease_engine_create (fx->engine, &fx->by, id, "x", S_IFREG, NULL, &attr));
+  assert_fails (ESTALE, lease_engine_create (fx->engine, &fx->by, id, "x",
+                                             &(LeaseNew){ .mode = S_IFREG }, &attr));
   assert_fails (ESTALE,
                 lease_engine_rename (fx->engine, &fx->by, LEASE_ROOT, "precious", id, "x", 0));
   assert_fails (ESTALE,
@@ -902,7 +903,8 @@ create_in (Fixture *fx, uint64_t parent, const char *name, mode_t mode)
 {
   LeaseAttr attr;
 
-  assert_ok (lease_engine_create (fx->engine, &fx->by, parent, name, mode, NULL, &attr));
+  assert_ok (
+      lease_engine_create (fx->engine, &fx->by, parent, name, &(LeaseNew){ .mode = mode }, &attr));
   lease_engine_unpin (fx->engine, attr.id, 1);
   return attr.id;
 }

@@ -235,14 +235,77 @@ test_a_directory_knows_its_parent (void **state)
 }
 
 static void
-test_other_types_are_not_supported (void **state)
+test_files_of_all_types_can_be_made (void **state)
 {
+  static const mode_t types[] = { S_IFIFO, S_IFSOCK, S_IFCHR, S_IFBLK };
   Fixture *fx = *state;
 
-  assert_fails (EOPNOTSUPP, fx_create (fx, "p", S_IFIFO | 0644, NULL));
-  assert_fails (EOPNOTSUPP, fx_create (fx, "s", S_IFSOCK | 0644, NULL));
-  assert_fails (EOPNOTSUPP, fx_create (fx, "c", S_IFCHR | 0644, NULL));
-  assert_fails (EOPNOTSUPP, fx_create (fx, "b", S_IFBLK | 0644, NULL));
+  fx_lease (fx, "A", 10 * SECOND);
+  for (unsigned i = 0; i < G_N_ELEMENTS (types); i++) {
+    LeaseNew what = { .mode = types[i] | 0640, .rdev = 0x1234 };
+    LeaseAttr attr;
+    assert_ok (
+        lease_engine_create (fx->engine, &fx->by, fx_find (fx, "leases/A"), "x", &what, &attr));
+    fx_unpin (fx, attr.id);
+    assert_ok (fx_stat (fx, "leases/A/x", &attr));
+    assert_int_equal (attr.mode, types[i] | 0640);
+    assert_int_equal (attr.rdev, 0x1234);
+    assert_int_equal (attr.size, 0);
+    assert_string_equal (fx_keys (fx, "A"), "leases/A/x");
+    assert_fails (EINVAL, fx_write (fx, attr.id, "x"));
+    assert_ok (fx_unlink (fx, "leases/A/x"));
+    assert_fails (EPERM, fx_create (fx, "leases/x", types[i], NULL));
+  }
+  assert_fails (EINVAL, fx_create (fx, "x", 0644, NULL));
+  assert_fails (EINVAL, fx_create (fx, "x", S_IFMT | 0644, NULL));
+}
+
+static void
+test_a_whiteout_stays_where_something_was (void **state)
+{
+  Fixture *fx = *state;
+  LeaseAttr attr;
+
+  assert_ok (fx_file (fx, "f"));
+  assert_ok (fx_mkdir (fx, "d"));
+  assert_ok (fx_rename (fx, "f", "g", RENAME_WHITEOUT));
+  assert_ok (fx_stat (fx, "f", &attr));
+  assert_int_equal (attr.mode, S_IFCHR);
+  assert_int_equal (attr.rdev, 0);
+  assert_fails (EEXIST, fx_rename (fx, "g", "d", RENAME_WHITEOUT | RENAME_NOREPLACE));
+  assert_fails (EINVAL, fx_rename (fx, "g", "d", RENAME_WHITEOUT | RENAME_EXCHANGE));
+  assert_ok (fx_rename (fx, "g", "f", RENAME_WHITEOUT));
+  assert_ok (fx_stat (fx, "f", &attr));
+  assert_true (S_ISREG (attr.mode));
+  assert_ok (fx_rename (fx, "d", "e", RENAME_WHITEOUT));
+  assert_ok (fx_stat (fx, "d", &attr));
+  assert_int_equal (attr.mode, S_IFCHR);
+  assert_string_equal (fx_list (fx, ""), "leases f d g e");
+}
+
+static void
+test_dots_lead_to_a_node_and_its_parent (void **state)
+{
+  Fixture *fx = *state;
+  uint64_t directory, file;
+  LeaseAttr attr;
+
+  assert_ok (fx_mkdir (fx, "d"));
+  assert_ok (fx_file (fx, "d/f"));
+  directory = fx_find (fx, "d");
+  file = fx_find (fx, "d/f");
+  assert_ok (lease_engine_lookup (fx->engine, &fx->by, directory, ".", &attr, NULL));
+  assert_int_equal (attr.id, directory);
+  assert_ok (lease_engine_lookup (fx->engine, &fx->by, directory, "..", &attr, NULL));
+  assert_int_equal (attr.id, LEASE_ROOT);
+  assert_ok (lease_engine_lookup (fx->engine, &fx->by, LEASE_ROOT, "..", &attr, NULL));
+  assert_int_equal (attr.id, LEASE_ROOT);
+  assert_ok (lease_engine_lookup (fx->engine, &fx->by, file, ".", &attr, NULL));
+  assert_int_equal (attr.id, file);
+  assert_fails (ENOTDIR, lease_engine_lookup (fx->engine, &fx->by, file, "..", &attr, NULL));
+  assert_ok (fx_unlink (fx, "d/f"));
+  fx_unpin (fx, file);
+  assert_fails (ESTALE, lease_engine_lookup (fx->engine, &fx->by, file, ".", &attr, NULL));
 }
 
 static void
@@ -336,7 +399,8 @@ test_a_node_that_is_gone_is_stale (void **state)
   assert_ok (fx_unlink (fx, "f"));
   assert_fails (ESTALE, fx_getattr (fx, id));
   assert_fails (ESTALE, lease_engine_lookup (fx->engine, &fx->by, id, "x", &attr, NULL));
-  assert_fails (ESTALE, lease_engine_create (fx->engine, &fx->by, id, "x", S_IFREG, NULL, &attr));
+  assert_fails (ESTALE, lease_engine_create (fx->engine, &fx->by, id, "x",
+                                             &(LeaseNew){ .mode = S_IFREG }, &attr));
   assert_fails (ESTALE, lease_engine_link (fx->engine, &fx->by, id, LEASE_ROOT, "x", &attr));
   assert_fails (ESTALE, lease_engine_unlink (fx->engine, &fx->by, id, "x"));
   assert_fails (ESTALE, lease_engine_rmdir (fx->engine, &fx->by, id, "x"));
@@ -365,7 +429,8 @@ test_nothing_can_be_made_in_a_removed_directory (void **state)
   id = fx_pin (fx, "d");
   assert_ok (fx_rmdir (fx, "d"));
   assert_ok (fx_getattr (fx, id));
-  assert_fails (ENOENT, lease_engine_create (fx->engine, &fx->by, id, "x", S_IFREG, NULL, &attr));
+  assert_fails (ENOENT, lease_engine_create (fx->engine, &fx->by, id, "x",
+                                             &(LeaseNew){ .mode = S_IFREG }, &attr));
   assert_fails (ENOENT, lease_engine_link (fx->engine, &fx->by, fx_find (fx, "f"), id, "x", &attr));
   assert_fails (ENOENT, lease_engine_rename (fx->engine, &fx->by, LEASE_ROOT, "f", id, "x", 0));
   assert_fails (ENOENT, lease_engine_lookup (fx->engine, &fx->by, id, "x", &attr, NULL));
@@ -532,7 +597,7 @@ test_rename_refuses_what_posix_refuses (void **state)
   assert_fails (EEXIST, fx_rename (fx, "a", "b", RENAME_NOREPLACE));
   assert_fails (EEXIST, fx_rename (fx, "a", "a", RENAME_NOREPLACE));
   assert_fails (EINVAL, fx_rename (fx, "a", "x", RENAME_NOREPLACE | RENAME_EXCHANGE));
-  assert_fails (EINVAL, fx_rename (fx, "a", "x", RENAME_WHITEOUT));
+  assert_fails (EINVAL, fx_rename (fx, "a", "x", 1 << 3));
   assert_fails (ENOENT, fx_rename (fx, "x", "a", 0));
   assert_fails (ENOENT, fx_rename (fx, "a", "x/y", 0));
   assert_string_equal (fx_list (fx, ""), "leases a b d e full");
@@ -967,7 +1032,9 @@ main (void)
     fx_test (test_a_new_node_belongs_to_who_made_it),
     fx_test (test_a_setgid_directory_hands_its_group_on),
     fx_test (test_a_directory_knows_its_parent),
-    fx_test (test_other_types_are_not_supported),
+    fx_test (test_files_of_all_types_can_be_made),
+    fx_test (test_a_whiteout_stays_where_something_was),
+    fx_test (test_dots_lead_to_a_node_and_its_parent),
     fx_test (test_names_have_255_bytes_at_most),
     fx_test (test_a_taken_name_cannot_be_made_again),
     fx_test (test_a_file_is_no_directory),

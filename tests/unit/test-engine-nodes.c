@@ -163,7 +163,7 @@ test_setattr_sets_what_its_mask_names (void **state)
   assert_int_equal (after.uid, before.uid);
   assert_int_equal (after.size, before.size);
   assert_int_equal (after.mtime_ns, before.mtime_ns);
-  assert_int_equal (after.ctime_ns, before.ctime_ns);
+  assert_int_equal (after.ctime_ns, fx->by.wall_ns); /* chown (-1, -1) is a change too */
 
   set.mask = LEASE_SET_MODE;
   assert_ok (set_attr (fx, "f", set));
@@ -219,183 +219,63 @@ test_reading_is_noted_now_and_then (void **state)
   assert_int_equal (stat_of (fx, "f").atime_ns, fx->by.wall_ns);
 }
 
-/* Limits. */
-
-static Fixture *
-new_limited (uint64_t max_bytes, uint64_t max_nodes)
+static void
+test_directories_are_noted_too_unless_that_is_off (void **state)
 {
   LeaseEngineConfig config = fx_config ();
 
-  config.max_bytes = max_bytes;
-  config.max_nodes = max_nodes;
-  return fx_new (&config);
-}
-
-static LeaseUsage
-usage_of (Fixture *fx)
-{
-  LeaseUsage usage;
-
-  lease_engine_usage (fx->engine, &usage);
-  return usage;
-}
-
-static void
-expect_same_usage (Fixture *fx, LeaseUsage before)
-{
-  LeaseUsage after = usage_of (fx);
-
-  assert_int_equal (after.bytes_used, before.bytes_used);
-  assert_int_equal (after.nodes_used, before.nodes_used);
-}
-
-static void
-test_usage_tells_the_limits (void **state)
-{
-  g_autoptr (Fixture) fx = new_limited (123456, 789);
-
-  assert_int_equal (usage_of (fx).bytes_max, 123456);
-  assert_int_equal (usage_of (fx).nodes_max, 789);
-  assert_int_equal (usage_of (fx).nodes_used, 2);
-}
-
-static void
-test_no_more_nodes_than_the_limit (void **state)
-{
-  g_autoptr (Fixture) fx = new_limited (1 << 20, 5);
-  LeaseUsage before;
-
-  assert_ok (fx_file (fx, "a"));
-  assert_ok (fx_mkdir (fx, "b"));
-  assert_ok (fx_symlink (fx, "c", "x"));
-  before = usage_of (fx);
-  assert_int_equal (before.nodes_used, 5);
-  assert_fails (ENOSPC, fx_file (fx, "d"));
-  assert_fails (ENOSPC, fx_mkdir (fx, "d"));
-  assert_fails (ENOSPC, fx_mkdir (fx, "leases/A"));
-  assert_fails (ENOSPC, fx_symlink (fx, "d", "x"));
-  expect_same_usage (fx, before);
-  assert_string_equal (fx_list (fx, ""), "leases a b c");
-  assert_ok (fx_link (fx, "a", "d")); /* not one more */
-  assert_ok (fx_rename (fx, "d", "e", 0));
-  assert_ok (fx_unlink (fx, "c"));
-  assert_ok (fx_mkdir (fx, "leases/A"));
-}
-
-static void
-test_no_more_bytes_than_the_limit (void **state)
-{
-  static const mode_t modes[] = { S_IFREG | 0644, S_IFDIR | 0755, S_IFLNK | 0777 };
-
-  /* Every limit in a row, so that each cost meets it at each byte. */
-  for (uint64_t max_bytes = 1000; max_bytes < 4000; max_bytes += 7) {
-    g_autoptr (Fixture) fx = new_limited (max_bytes, 1000);
-    for (unsigned i = 0; i < 30; i++) {
-      g_autofree char *path = g_strdup_printf ("%s%u", i % 4 == 3 ? "leases/A" : "f", i);
-      mode_t mode = i % 4 == 3 ? S_IFDIR : modes[i % 4];
-      LeaseUsage before = usage_of (fx);
-      int error = fx_create (fx, path, mode, S_ISLNK (mode) ? "somewhere" : NULL);
-      assert_true (error == 0 || error == -ENOSPC);
-      if (error != 0)
-        expect_same_usage (fx, before);
-      if (before.bytes_used <= max_bytes) /* an empty mount may be above it */
-        assert_true (usage_of (fx).bytes_used <= max_bytes);
-    }
+  for (unsigned i = 0; i < 4; i++) {
+    config.noatime = i & 1;
+    config.nodiratime = i & 2;
+    g_autoptr (Fixture) fx = fx_new (&config);
+    fx_put (fx, "f", "x");
+    assert_ok (fx_mkdir (fx, "d"));
+    int64_t before = fx->by.wall_ns;
+    fx_wait (fx, SECOND);
+    fx_get (fx, "f");
+    fx_list (fx, "d");
+    assert_int_equal (stat_of (fx, "f").atime_ns, config.noatime ? before : fx->by.wall_ns);
+    assert_int_equal (stat_of (fx, "d").atime_ns, i == 0 ? fx->by.wall_ns : before);
   }
 }
 
 static void
-test_a_write_that_does_not_fit_changes_nothing (void **state)
-{
-  g_autoptr (Fixture) fx = new_limited (100000, 1000);
-  g_autofree char *data = g_malloc0 (100000);
-  LeaseUsage before;
-  LeaseAttr attr;
-
-  fx_put (fx, "f", "hello");
-  attr = stat_of (fx, "f");
-  before = usage_of (fx);
-  fx_wait (fx, SECOND);
-  assert_fails (ENOSPC, write_at (fx, "f", 0, data, 100000));
-  assert_fails (ENOSPC, write_at (fx, "f", INT64_MAX - 100000, data, 100000));
-  assert_string_equal (fx_get (fx, "f"), "hello");
-  assert_int_equal (stat_of (fx, "f").size, 5);
-  assert_int_equal (stat_of (fx, "f").mtime_ns, attr.mtime_ns);
-  expect_same_usage (fx, before);
-  assert_ok (write_at (fx, "f", 0, data, 50000));
-  assert_fails (ENOSPC, write_at (fx, "f", 50000, data, 50000));
-  assert_ok (set_attr (fx, "f", (LeaseSet){ .mask = LEASE_SET_SIZE, .size = 0 }));
-  assert_ok (write_at (fx, "f", 0, "hello", 5));
-  expect_same_usage (fx, before);
-  /* Holes take nothing. */
-  assert_ok (set_attr (fx, "f", (LeaseSet){ .mask = LEASE_SET_SIZE, .size = INT64_MAX }));
-  expect_same_usage (fx, before);
-}
-
-static void
-test_a_full_mount_can_still_be_put_in_order (void **state)
-{
-  g_autoptr (Fixture) fx = new_limited (20000, 1000);
-  LeaseUsage before;
-
-  fx_lease (fx, "A", SECOND);
-  fx_put (fx, "file", "1");
-  for (unsigned i = 0;; i++) {
-    g_autofree char *path = g_strdup_printf ("%u", i);
-    int error = fx_file (fx, path);
-    if (error == -ENOSPC)
-      break;
-    assert_ok (error);
-  }
-  for (char name[] = "a"; name[0] <= 'z' && fx_link (fx, "file", name) == 0; name[0]++)
-    continue;
-  before = usage_of (fx);
-  assert_fails (ENOSPC, fx_file (fx, "x"));
-  assert_fails (ENOSPC, fx_link (fx, "0", "link"));
-  assert_fails (ENOSPC, fx_symlink (fx, "link", "0"));
-  /* A rename takes no more room than it gives back, unless the new name is longer. */
-  assert_ok (fx_rename (fx, "0", "y", 0));
-  assert_ok (fx_rename (fx, "1", "2", 0));
-  assert_ok (fx_rename (fx, "y", "2", RENAME_EXCHANGE));
-  assert_ok (fx_edit (fx, "A", "y\n2\n"));
-  assert_ok (fx_refresh (fx, "A"));
-  assert_true (usage_of (fx).bytes_used < before.bytes_used);
-  assert_ok (fx_unlink (fx, "3"));
-  assert_ok (fx_rmdir (fx, "leases/A"));
-}
-
-static void
-test_everything_is_given_back (void **state)
+test_the_same_size_again_changes_times_only_if_asked_to (void **state)
 {
   Fixture *fx = *state;
-  LeaseUsage before = usage_of (fx);
+  LeaseSet set = { .mask = LEASE_SET_SIZE, .size = 5 };
+  LeaseAttr before;
 
-  for (unsigned round = 0; round < 3; round++) {
-    fx_lease (fx, "A", 10 * SECOND);
-    fx_lease (fx, "B", 10 * SECOND);
-    assert_ok (fx_mkdir (fx, "leases/R"));
-    assert_ok (fx_mkdir (fx, "d"));
-    assert_ok (fx_edit (fx, "A", "d\n"));
-    assert_ok (fx_mkdir (fx, "d/e"));
-    fx_put (fx, "d/e/f", "hello");
-    fx_put (fx, "leases/B/g", "hello");
-    assert_ok (fx_link (fx, "leases/B/g", "h"));
-    assert_ok (fx_symlink (fx, "d/s", "somewhere"));
-    assert_ok (fx_mkdir (fx, "leases/A/x"));
-    assert_ok (fx_mkdir (fx, "leases/A/x/y"));
-    if (round == 1)
-      assert_ok (fx_rmdir (fx, "leases/A"));
-    fx_wait (fx, 60 * SECOND);
-    if (round == 2) { /* over names that have ended */
-      assert_ok (fx_mkdir (fx, "leases/A"));
-      assert_ok (fx_file (fx, "d"));
-      assert_ok (fx_rmdir (fx, "leases/A"));
-      assert_ok (fx_unlink (fx, "d"));
-    }
-    fx_reap (fx);
-    expect_same_usage (fx, before);
-    assert_string_equal (fx_list (fx, ""), "leases");
-  }
+  fx_put (fx, "f", "hello");
+  before = stat_of (fx, "f");
+  fx_wait (fx, SECOND);
+  assert_ok (set_attr (fx, "f", set));
+  assert_int_equal (stat_of (fx, "f").mtime_ns, before.mtime_ns);
+  assert_int_equal (stat_of (fx, "f").ctime_ns, before.ctime_ns);
+  set.mask |= LEASE_SET_SIZE_TIMES;
+  assert_ok (set_attr (fx, "f", set));
+  assert_int_equal (stat_of (fx, "f").mtime_ns, fx->by.wall_ns);
+  assert_int_equal (stat_of (fx, "f").ctime_ns, fx->by.wall_ns);
+  fx_wait (fx, SECOND);
+  set.mask = LEASE_SET_SIZE;
+  set.size = 4;
+  assert_ok (set_attr (fx, "f", set));
+  assert_int_equal (stat_of (fx, "f").mtime_ns, fx->by.wall_ns);
+}
+
+static void
+test_the_size_of_a_directory_counts_its_names (void **state)
+{
+  Fixture *fx = *state;
+
+  assert_ok (fx_mkdir (fx, "d"));
+  assert_int_equal (stat_of (fx, "d").size, 40);
+  fx_lease (fx, "A", SECOND);
+  assert_ok (fx_file (fx, "d/f"));
+  fx_key (fx, "d/g", "A");
+  assert_int_equal (stat_of (fx, "d").size, 80);
+  fx_wait (fx, SECOND);
+  assert_int_equal (stat_of (fx, "d").size, 60);
 }
 
 int
@@ -410,12 +290,9 @@ main (void)
     fx_test (test_setattr_sets_what_its_mask_names),
     fx_test (test_writing_shows_in_the_times),
     fx_test (test_reading_is_noted_now_and_then),
-    cmocka_unit_test (test_usage_tells_the_limits),
-    cmocka_unit_test (test_no_more_nodes_than_the_limit),
-    cmocka_unit_test (test_no_more_bytes_than_the_limit),
-    cmocka_unit_test (test_a_write_that_does_not_fit_changes_nothing),
-    cmocka_unit_test (test_a_full_mount_can_still_be_put_in_order),
-    fx_test (test_everything_is_given_back),
+    cmocka_unit_test (test_directories_are_noted_too_unless_that_is_off),
+    fx_test (test_the_same_size_again_changes_times_only_if_asked_to),
+    fx_test (test_the_size_of_a_directory_counts_its_names),
   };
 
   return cmocka_run_group_tests (tests, NULL, NULL);

@@ -613,7 +613,8 @@ use_pinned (Chaos *chaos)
     fx_write (fx, id, "hello");
     break;
   case 2:
-    if (lease_engine_create (fx->engine, &fx->by, id, "a", S_IFDIR | 0755, NULL, &attr) == 0)
+    if (lease_engine_create (fx->engine, &fx->by, id, "a", &(LeaseNew){ .mode = S_IFDIR | 0755 },
+                             &attr) == 0)
       fx_unpin (fx, attr.id);
     break;
   case 3:

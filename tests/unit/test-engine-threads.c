@@ -103,8 +103,8 @@ static uint64_t
 create (Worker *worker, uint64_t parent, const char *name, mode_t mode)
 {
   LeaseAttr attr = { 0 };
-  int error =
-      lease_engine_create (worker->arena->engine, &worker->by, parent, name, mode, NULL, &attr);
+  int error = lease_engine_create (worker->arena->engine, &worker->by, parent, name,
+                                   &(LeaseNew){ .mode = mode }, &attr);
 
   expect (error, "create");
   unpin (worker, attr.id);
@@ -122,7 +122,7 @@ static void
 use_lease (Worker *worker, uint64_t lease, const char *key)
 {
   LeaseEngine *engine = worker->arena->engine;
-  g_autoptr (GPtrArray) paths = NULL;
+  g_autoptr (GByteArray) paths = NULL;
   g_autoptr (GArray) lines = NULL;
   g_autofree char *text =
       g_strdup_printf ("%sdir/%s\n%s\n", below (worker, 4) == 0 ? "-" : "", key, key);
@@ -141,7 +141,7 @@ use_lease (Worker *worker, uint64_t lease, const char *key)
     expect (lease_engine_info (engine, &worker->by, lease, &info), "info");
     break;
   case 3:
-    expect (lease_engine_keys (engine, &worker->by, lease, &paths, &generation), "keys");
+    expect (lease_engine_keys (engine, &worker->by, lease, SIZE_MAX, &paths, &generation), "keys");
     break;
   case 4:
     create (worker, lease, key, S_IFREG | 0644);
@@ -307,8 +307,8 @@ clear_arena (Arena *arena, Worker *worker, const LeaseUsage *before)
   int error;
 
   worker->by.now = arena->clock += 100 * SECOND;
-  assert_ok (
-      lease_engine_create (engine, &worker->by, arena->leases, "Z", S_IFDIR | 0755, NULL, &attr));
+  assert_ok (lease_engine_create (engine, &worker->by, arena->leases, "Z",
+                                  &(LeaseNew){ .mode = S_IFDIR | 0755 }, &attr));
   assert_ok (lease_engine_grant (engine, &worker->by, attr.id, SECOND));
   for (const char *name = "abcdefgh"; *name != '\0'; name++)
     lease_engine_rename (engine, &worker->by, LEASE_ROOT, (char[]){ *name, '\0' }, attr.id,
@@ -345,8 +345,8 @@ test_threads_leave_nothing_behind (void **state)
   lease_engine_usage (arena.engine, &before);
   assert_ok (lease_engine_lookup (arena.engine, &by, LEASE_ROOT, "leases", &attr, NULL));
   arena.leases = attr.id;
-  assert_ok (
-      lease_engine_create (arena.engine, &by, LEASE_ROOT, "dir", S_IFDIR | 0755, NULL, &attr));
+  assert_ok (lease_engine_create (arena.engine, &by, LEASE_ROOT, "dir",
+                                  &(LeaseNew){ .mode = S_IFDIR | 0755 }, &attr));
   arena.d = attr.id;
   pthread_barrier_init (&arena.barrier, NULL, THREADS);
 
