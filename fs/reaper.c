@@ -25,6 +25,9 @@
 #define BATCH 256
 #define PAUSE_US 200
 
+/* How long to wait for the thread to end. */
+#define STOP_S 2
+
 /* Steps of the engine under its lock for one name. */
 #define STEPS 256
 
@@ -213,22 +216,23 @@ fs_reaper_wake (FsReaper *reaper)
   pthread_mutex_unlock (&reaper->lock);
 }
 
-void
+bool
 fs_reaper_stop (FsReaper *reaper)
 {
+  struct timespec until;
+
   pthread_mutex_lock (&reaper->lock);
-  bool stopped = reaper->stop;
   reaper->stop = true;
   pthread_cond_signal (&reaper->changed);
   pthread_mutex_unlock (&reaper->lock);
-  if (!stopped)
-    pthread_join (reaper->thread, NULL);
+  clock_gettime (CLOCK_MONOTONIC, &until);
+  until.tv_sec += STOP_S;
+  return pthread_clockjoin_np (reaper->thread, NULL, CLOCK_MONOTONIC, &until) == 0;
 }
 
 void
 fs_reaper_free (FsReaper *reaper)
 {
-  fs_reaper_stop (reaper);
   pthread_cond_destroy (&reaper->changed);
   pthread_mutex_destroy (&reaper->lock);
   g_free (reaper);

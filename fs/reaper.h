@@ -4,6 +4,7 @@
 #include "fs/context.h"
 
 #include <glib.h>
+#include <stdbool.h>
 
 /* The reaper: a thread that removes what has ended, by unlink(2) through the mount itself, so that
  * the kernel drops what it has cached and whoever watches with inotify sees it. It is the one
@@ -22,9 +23,10 @@ void fs_reaper_wake (FsReaper *reaper);
 
 /* Lets the name under way be finished, and ends the thread. Requests must still be served
  * meanwhile; they may go on waking it, to no effect. What has not been removed by then stays
- * invisible. */
-void fs_reaper_stop (FsReaper *reaper);
+ * invisible. Returns false where the thread has not ended after a while: anybody who may list a
+ * directory can hold its lock in the kernel for as long as they like, and nothing interrupts who
+ * waits for that. Then the reaper, and what it was given, must not be freed. */
+bool fs_reaper_stop (FsReaper *reaper);
 
-/* Stops it if that has not been done, and frees it. */
+/* Frees it; it has been stopped. */
 void fs_reaper_free (FsReaper *reaper);
-G_DEFINE_AUTOPTR_CLEANUP_FUNC (FsReaper, fs_reaper_free)

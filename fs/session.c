@@ -232,9 +232,12 @@ void
 fs_session_free (FsSession *session)
 {
   /* The reaper stays in `session` while requests come, since they may wake it. */
-  if (session->reaper != NULL)
-    fs_reaper_stop (session->reaper);
+  bool stuck = session->reaper != NULL && !fs_reaper_stop (session->reaper);
   stop_serving (session);
+  if (stuck) {
+    fuse_session_unmount (session->fuse);
+    _exit (EXIT_SUCCESS);
+  }
   g_clear_pointer (&session->reaper, fs_reaper_free);
   g_clear_pointer (&session->stale, fs_stale_free);
   if (session->mounted)
