@@ -1,21 +1,33 @@
 /* SPDX-License-Identifier: MIT */
 
-/* Owns the last message of libfuse while it is held back. Used by one thread, before there are
- * others. */
+/* Owns the last message while messages are held back. Used by one thread, before there are others.
+ */
 
 #include "fs/log.h"
 
 #define FUSE_USE_VERSION 312
+#include <fcntl.h>
 #include <fuse_log.h>
 #include <glib.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <string.h>
-
-#define PREFIX "fuse: "
+#include <sys/mman.h>
+#include <unistd.h>
 
 static GString *last;
 static bool complete = true; /* `last` has come to its newline: what follows is another message */
+static int own_stderr = -1;  /* while stderr is a file in memory */
+
+static void
+strip_program (void)
+{
+  static const char *const programs[] = { "fuse: ", "fusermount3: " };
+
+  for (unsigned i = 0; i < G_N_ELEMENTS (programs); i++)
+    if (g_str_has_prefix (last->str, programs[i]))
+      g_string_erase (last, 0, strlen (programs[i]));
+}
 
 static void
 hold (enum fuse_log_level level, const char *format, va_list arguments)
@@ -26,8 +38,7 @@ hold (enum fuse_log_level level, const char *format, va_list arguments)
   complete = g_str_has_suffix (last->str, "\n");
   if (complete)
     g_string_truncate (last, last->len - 1);
-  if (g_str_has_prefix (last->str, PREFIX))
-    g_string_erase (last, 0, strlen (PREFIX));
+  strip_program ();
 }
 
 void
@@ -35,6 +46,40 @@ fs_log_hold (void)
 {
   last = g_string_new (NULL);
   fuse_set_log_func (hold);
+}
+
+void
+fs_log_divert (void)
+{
+  int file = memfd_create ("stderr", MFD_CLOEXEC);
+
+  if (file < 0)
+    return;
+  own_stderr = fcntl (STDERR_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+  if (own_stderr >= 0)
+    dup2 (file, STDERR_FILENO);
+  close (file);
+}
+
+void
+fs_log_restore (void)
+{
+  char text[4096];
+
+  if (own_stderr < 0)
+    return;
+  ssize_t length = pread (STDERR_FILENO, text, sizeof text - 1, 0);
+  dup2 (own_stderr, STDERR_FILENO);
+  close (own_stderr);
+  own_stderr = -1;
+
+  text[MAX (length, 0)] = '\0';
+  g_strchomp (text);
+  if (text[0] == '\0')
+    return;
+  const char *newline = strrchr (text, '\n');
+  g_string_assign (last, newline != NULL ? newline + 1 : text);
+  strip_program ();
 }
 
 const char *

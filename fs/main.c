@@ -8,6 +8,7 @@
 #include "fs/session.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +19,20 @@ fail (const char *message)
 {
   fprintf (stderr, "leasefs: %s\n", message);
   return EXIT_FAILURE;
+}
+
+/* Where one of the first three descriptors is closed, what is opened next would take its place, and
+ * fs_daemon_ready() would close that. */
+static void
+fill_standard_descriptors (void)
+{
+  int fd;
+
+  do
+    fd = open ("/dev/null", O_RDWR);
+  while (fd >= 0 && fd <= STDERR_FILENO);
+  if (fd >= 0)
+    close (fd);
 }
 
 static int
@@ -45,6 +60,7 @@ main (int argc, char **argv)
   /* Threads that take turns at one engine gain nothing from heaps of their own, which would keep
    * memory from each other. Before there are any. */
   mallopt (M_ARENA_MAX, 1);
+  fill_standard_descriptors ();
   fs_log_hold ();
   if (!fs_options_parse (&options, argc, argv, &error))
     return fail (error->message);

@@ -107,9 +107,6 @@ fs_setattr (fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
     return;
   }
   LeaseSet set = to_lease_set (&by, attr, to_set);
-  /* Of all ways to set a size, only truncate(2) comes without an open file. */
-  if (fi != NULL)
-    set.mask |= LEASE_SET_SIZE_TIMES;
   int error = lease_engine_setattr (context->engine, &by, fs_id (ino), &set, &attr_after);
   if (error == -EAGAIN) {
     groups = fs_caller_groups (req, &by);

@@ -125,13 +125,18 @@ fs_symlink (fuse_req_t req, const char *target, fuse_ino_t parent, const char *n
 void
 fs_link (fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const char *name)
 {
+  LeaseEngine *engine = fs_context (req)->engine;
   LeaseCaller by = fs_caller (req);
+  g_autofree gid_t *groups = NULL;
   LeaseAttr attr;
   int error = -EPERM;
 
   if (fs_file (ino) == LEASE_FILE_NONE)
-    error =
-        lease_engine_link (fs_context (req)->engine, &by, fs_id (ino), fs_id (parent), name, &attr);
+    error = lease_engine_link (engine, &by, fs_id (ino), fs_id (parent), name, &attr);
+  if (error == -EAGAIN) {
+    groups = fs_caller_groups (req, &by);
+    error = lease_engine_link (engine, &by, fs_id (ino), fs_id (parent), name, &attr);
+  }
   reply_new (req, error, &attr);
 }
 
@@ -155,8 +160,16 @@ void
 fs_rename (fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t new_parent,
            const char *new_name, unsigned flags)
 {
+  LeaseEngine *engine = fs_context (req)->engine;
   LeaseCaller by = fs_caller (req);
+  g_autofree gid_t *groups = NULL;
+  int error =
+      lease_engine_rename (engine, &by, fs_id (parent), name, fs_id (new_parent), new_name, flags);
 
-  fs_reply_result (req, lease_engine_rename (fs_context (req)->engine, &by, fs_id (parent), name,
-                                             fs_id (new_parent), new_name, flags));
+  if (error == -EAGAIN) {
+    groups = fs_caller_groups (req, &by);
+    error = lease_engine_rename (engine, &by, fs_id (parent), name, fs_id (new_parent), new_name,
+                                 flags);
+  }
+  fs_reply_result (req, error);
 }

@@ -16,7 +16,7 @@ fs_init (void *userdata, struct fuse_conn_info *conn)
   /* Symlinks are not cached: following one checks no attributes, so its READLINK is what finds it
    * ended. */
   conn->want &= ~FUSE_CAP_CACHE_SYMLINKS;
-  /* File handles (open_by_handle_at(2), NFS): an inode number is never used again, so it is enough. */
+  /* File handles (open_by_handle_at(2), NFS): an inode number, never used again, is enough. */
   conn->want |= FUSE_CAP_EXPORT_SUPPORT & conn->capable;
   conn->time_gran = 1;
 }

@@ -44,6 +44,13 @@ const char fs_options_usage[] =
     name "=%s", offsetof (FsOptions, field), 0                                                     \
   }
 
+/* Sanitizers keep freed memory, and much of their own: it says nothing then. */
+#if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__
+#define MEMORY NULL
+#else
+#define MEMORY fs_quota_memory
+#endif
+
 enum { KEY_NOATIME, KEY_NODIRATIME };
 
 static const struct fuse_opt option_table[] = {
@@ -218,6 +225,8 @@ fs_options_parse (FsOptions *options, int argc, char **argv, GError **error)
       .max_bytes = fs_quota_default_size (),
       .max_nodes = fs_quota_default_count (),
       .max_leases = FS_QUOTA_NONE,
+      .memory = MEMORY,
+      .memory_slack = FS_QUOTA_MEMORY_SLACK,
       .root_mode = S_ISVTX | 0777,
       .uid = getuid (),
       .gid = getgid (),

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 
-/* Owns a small table of the texts that were last measured, by inode number. Two files whose numbers
- * share a slot push each other out; then a READ takes a new text, which is as good unless it has
- * just grown. And a table of the same kind for first parts of commands that the kernel has cut in
- * two, which the kernel sends one right after the other. Its
- * lock is never held while the engine is called or a text is made. */
+/* Owns the texts that were last measured, and the first parts of commands that the kernel has cut
+ * in two, of which it sends the rest right after. `long_work` is held while the engine is called.
+ */
 
 #include "fs/pseudo.h"
 
+#include "fs/recent.h"
 #include "leases/ttl.h"
 
 #include <errno.h>
@@ -15,29 +14,18 @@
 #include <string.h>
 #include <unistd.h>
 
-#define SLOTS 256
+/* Longer commands to `keys` are carried out one at a time: parsed, they take 30 times as much. */
+#define LONG_COMMAND ((size_t)64 * 1024)
 
-typedef struct {
-  fuse_ino_t ino;
-  uint64_t generation; /* LeaseInfo.generation when it was made */
-  GBytes *text;
-} Slot;
-
-typedef struct {
-  fuse_ino_t ino;
-  pid_t writer;
-  off_t end; /* where the rest begins */
-  GBytes *text;
-} Part;
+/* Many more than requests that can be under way between the two steps of a read or a write. */
+#define RECENT 4096
 
 struct FsPseudo {
-  LeaseEngine *engine;    /* constant */
-  size_t page_size;       /* constant */
-  pthread_mutex_t making; /* held while a long text is made: one at a time. Before `lock` */
-  pthread_mutex_t lock;
-  Slot slots[SLOTS]; /* lock */
-  Part parts[SLOTS]; /* lock */
-  size_t remembered; /* bytes of text in `slots`; lock */
+  LeaseEngine *engine;       /* constant */
+  size_t page_size;          /* constant */
+  FsRecent *texts;           /* by inode number; with LeaseInfo.generation when they were made */
+  FsRecent *parts;           /* by inode number and writer; with the offset where the rest begins */
+  pthread_mutex_t long_work; /* for what takes much memory: one at a time */
 };
 
 FsPseudo *
@@ -47,20 +35,18 @@ fs_pseudo_new (LeaseEngine *engine)
 
   pseudo->engine = engine;
   pseudo->page_size = sysconf (_SC_PAGESIZE);
-  pthread_mutex_init (&pseudo->making, NULL);
-  pthread_mutex_init (&pseudo->lock, NULL);
+  pseudo->texts = fs_recent_new (RECENT, FS_PSEUDO_TEXT_MAX);
+  pseudo->parts = fs_recent_new (RECENT, RECENT * pseudo->page_size);
+  pthread_mutex_init (&pseudo->long_work, NULL);
   return pseudo;
 }
 
 void
 fs_pseudo_free (FsPseudo *pseudo)
 {
-  for (unsigned i = 0; i < SLOTS; i++)
-    g_clear_pointer (&pseudo->slots[i].text, g_bytes_unref);
-  for (unsigned i = 0; i < SLOTS; i++)
-    g_clear_pointer (&pseudo->parts[i].text, g_bytes_unref);
-  pthread_mutex_destroy (&pseudo->making);
-  pthread_mutex_destroy (&pseudo->lock);
+  fs_recent_free (pseudo->texts);
+  fs_recent_free (pseudo->parts);
+  pthread_mutex_destroy (&pseudo->long_work);
   g_free (pseudo);
 }
 
@@ -68,39 +54,12 @@ fs_pseudo_free (FsPseudo *pseudo)
 static GBytes *
 recall (FsPseudo *pseudo, fuse_ino_t ino, const uint64_t *generation)
 {
-  Slot *slot = &pseudo->slots[ino % SLOTS];
-  GBytes *text = NULL;
+  uint64_t made;
+  g_autoptr (GBytes) text = fs_recent_get (pseudo->texts, (FsRecentKey){ .ino = ino }, &made);
 
-  pthread_mutex_lock (&pseudo->lock);
-  if (slot->text != NULL && slot->ino == ino &&
-      (generation == NULL || slot->generation == *generation))
-    text = g_bytes_ref (slot->text);
-  pthread_mutex_unlock (&pseudo->lock);
-  return text;
-}
-
-static void
-forget_slot_locked (FsPseudo *pseudo, Slot *slot)
-{
-  if (slot->text != NULL)
-    pseudo->remembered -= g_bytes_get_size (slot->text);
-  g_clear_pointer (&slot->text, g_bytes_unref);
-}
-
-/* If that becomes too much, all other texts are forgotten. */
-static void
-remember (FsPseudo *pseudo, fuse_ino_t ino, uint64_t generation, GBytes *text)
-{
-  Slot *slot = &pseudo->slots[ino % SLOTS];
-  size_t size = g_bytes_get_size (text);
-
-  pthread_mutex_lock (&pseudo->lock);
-  forget_slot_locked (pseudo, slot);
-  for (unsigned i = 0; pseudo->remembered + size > FS_PSEUDO_TEXT_MAX && i < SLOTS; i++)
-    forget_slot_locked (pseudo, &pseudo->slots[i]);
-  *slot = (Slot){ .ino = ino, .generation = generation, .text = g_bytes_ref (text) };
-  pseudo->remembered += size;
-  pthread_mutex_unlock (&pseudo->lock);
+  if (text != NULL && generation != NULL && made != *generation)
+    return NULL;
+  return g_steal_pointer (&text);
 }
 
 static int
@@ -115,10 +74,9 @@ format_keys (const GByteArray *paths, GBytes **text_out)
 {
   g_autoptr (GPtrArray) sorted = g_ptr_array_new ();
   g_autoptr (GString) text = g_string_new (NULL);
-  const char *end = (const char *)paths->data + paths->len;
 
-  for (const char *path = (const char *)paths->data; path != end; path += strlen (path) + 1)
-    g_ptr_array_add (sorted, (void *)path);
+  for (size_t at = 0; at < paths->len; at += strlen ((char *)paths->data + at) + 1)
+    g_ptr_array_add (sorted, paths->data + at);
   g_ptr_array_sort (sorted, compare_paths);
   for (unsigned i = 0; i < sorted->len; i++) {
     lease_keys_append (text, g_ptr_array_index (sorted, i));
@@ -135,12 +93,12 @@ make_keys (FsPseudo *pseudo, const LeaseCaller *by, uint64_t id, uint64_t *gener
 {
   g_autoptr (GByteArray) paths = NULL;
 
-  pthread_mutex_lock (&pseudo->making);
+  pthread_mutex_lock (&pseudo->long_work);
   int error =
       lease_engine_keys (pseudo->engine, by, id, FS_PSEUDO_TEXT_MAX, &paths, generation_out);
   if (error == 0)
     error = format_keys (paths, text_out);
-  pthread_mutex_unlock (&pseudo->making);
+  pthread_mutex_unlock (&pseudo->long_work);
   return error;
 }
 
@@ -169,7 +127,7 @@ make_text (FsPseudo *pseudo, const LeaseCaller *by, const LeaseInfo *info, Lease
   else if ((*text_out = recall (pseudo, ino, &generation)) == NULL)
     error = make_keys (pseudo, by, id, &generation, text_out);
   if (error == 0)
-    remember (pseudo, ino, generation, *text_out);
+    fs_recent_put (pseudo->texts, (FsRecentKey){ .ino = ino }, *text_out, generation);
   return error;
 }
 
@@ -232,12 +190,23 @@ command_ttl (FsPseudo *pseudo, const LeaseCaller *by, uint64_t id, const char *t
 }
 
 static int
-command_keys (FsPseudo *pseudo, const LeaseCaller *by, uint64_t id, const char *text, size_t size)
+edit_keys (FsPseudo *pseudo, const LeaseCaller *by, uint64_t id, const char *text, size_t size)
 {
   g_autoptr (GArray) lines = NULL;
   int error = lease_keys_parse (text, size, &lines);
 
   return error != 0 ? error : lease_engine_edit_keys (pseudo->engine, by, id, lines);
+}
+
+static int
+command_keys (FsPseudo *pseudo, const LeaseCaller *by, uint64_t id, const char *text, size_t size)
+{
+  if (size <= LONG_COMMAND)
+    return edit_keys (pseudo, by, id, text, size);
+  pthread_mutex_lock (&pseudo->long_work);
+  int error = edit_keys (pseudo, by, id, text, size);
+  pthread_mutex_unlock (&pseudo->long_work);
+  return error;
 }
 
 static bool
@@ -248,51 +217,31 @@ is_first_part (const FsPseudo *pseudo, const FsPseudoWrite *write)
          write->text[write->size - 1] != '\n';
 }
 
+static FsRecentKey
+part_key (fuse_ino_t ino, const FsPseudoWrite *write)
+{
+  return (FsRecentKey){ .ino = ino, .thread = write->writer };
+}
+
 /* Keeps what was written as the first part of a command to `ino`. */
 static void
 keep_part (FsPseudo *pseudo, fuse_ino_t ino, const FsPseudoWrite *write)
 {
-  Part *part = &pseudo->parts[ino % SLOTS];
-  Part kept = {
-    .ino = ino,
-    .writer = write->writer,
-    .end = write->offset + write->size,
-    .text = g_bytes_new (write->text, write->size),
-  };
+  g_autoptr (GBytes) text = g_bytes_new (write->text, write->size);
 
-  pthread_mutex_lock (&pseudo->lock);
-  GBytes *old = part->text;
-  *part = kept;
-  pthread_mutex_unlock (&pseudo->lock);
-  g_clear_pointer (&old, g_bytes_unref);
-}
-
-static void
-drop_part (FsPseudo *pseudo, fuse_ino_t ino)
-{
-  Part *part = &pseudo->parts[ino % SLOTS];
-  GBytes *old = NULL;
-
-  pthread_mutex_lock (&pseudo->lock);
-  if (part->ino == ino)
-    old = g_steal_pointer (&part->text);
-  pthread_mutex_unlock (&pseudo->lock);
-  g_clear_pointer (&old, g_bytes_unref);
+  fs_recent_put (pseudo->parts, part_key (ino, write), text, write->offset + write->size);
 }
 
 /* The whole command that ends with what was written. */
 static GByteArray *
 join_parts (FsPseudo *pseudo, fuse_ino_t ino, const FsPseudoWrite *write)
 {
-  const Part *part = &pseudo->parts[ino % SLOTS];
   GByteArray *command = g_byte_array_new ();
+  uint64_t end;
+  g_autoptr (GBytes) first = fs_recent_get (pseudo->parts, part_key (ino, write), &end);
 
-  pthread_mutex_lock (&pseudo->lock);
-  if (part->text != NULL && part->ino == ino && part->writer == write->writer &&
-      part->end == write->offset)
-    g_byte_array_append (command, g_bytes_get_data (part->text, NULL),
-                         g_bytes_get_size (part->text));
-  pthread_mutex_unlock (&pseudo->lock);
+  if (first != NULL && end == (uint64_t)write->offset)
+    g_byte_array_append (command, g_bytes_get_data (first, NULL), g_bytes_get_size (first));
   return g_byte_array_append (command, (const guint8 *)write->text, write->size);
 }
 
@@ -319,7 +268,7 @@ fs_pseudo_command (FsPseudo *pseudo, const LeaseCaller *by, uint64_t id, LeaseFi
   error = file == LEASE_FILE_TTL ? command_ttl (pseudo, by, id, text, command->len)
                                  : command_keys (pseudo, by, id, text, command->len);
   if (error == 0)
-    drop_part (pseudo, ino);
+    fs_recent_drop (pseudo->parts, part_key (ino, write));
   return error;
 }
 

@@ -17,7 +17,7 @@
 #define FS_PSEUDO_COMMAND_MAX ((size_t)512 * 1024)
 
 /* The longest `keys` that can be read, in bytes, and all texts together that are remembered. */
-#define FS_PSEUDO_TEXT_MAX ((size_t)64 * 1024 * 1024)
+#define FS_PSEUDO_TEXT_MAX ((size_t)32 * 1024 * 1024)
 
 FsPseudo *fs_pseudo_new (LeaseEngine *engine);
 void fs_pseudo_free (FsPseudo *pseudo);

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 
-/* Reads limits. No state. */
+/* Reads limits, and what there is of what they limit. */
 
 #include "fs/quota.h"
 
+#include <fcntl.h>
 #include <glib.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -79,4 +81,19 @@ fs_quota_parse_size (const char *text, uint64_t *bytes_out)
     return false;
   *bytes_out = percent == FS_QUOTA_NONE ? FS_QUOTA_NONE : ram_bytes () / 100 * percent;
   return true;
+}
+
+uint64_t
+fs_quota_memory (void)
+{
+  unsigned long all, resident;
+  char text[128];
+  int fd = open ("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+  ssize_t size = fd < 0 ? -1 : read (fd, text, sizeof text - 1);
+
+  if (fd >= 0)
+    close (fd);
+  text[MAX (size, 0)] = '\0';
+  /* Without /proc there is only what we count ourselves. */
+  return sscanf (text, "%lu %lu", &all, &resident) == 2 ? resident * sysconf (_SC_PAGESIZE) : 0;
 }

@@ -19,3 +19,11 @@ bool fs_quota_parse_count (const char *text, uint64_t *count_out);
 /* What holds where nothing is said: half of the RAM, and as many files as half of its pages. */
 uint64_t fs_quota_default_size (void);
 uint64_t fs_quota_default_count (void);
+
+/* The memory that this process has from the system now, in bytes. Any thread. */
+uint64_t fs_quota_memory (void);
+
+/* What it may have above the limit of its contents: the program, its threads and their buffers; a
+ * `keys` of FS_PSEUDO_TEXT_MAX bytes being put together, three times over, with its index; and what
+ * malloc() cannot use again. */
+#define FS_QUOTA_MEMORY_SLACK (UINT64_C (192) << 20)

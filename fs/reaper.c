@@ -125,19 +125,6 @@ unlink_through_mount (Batch *batch, const LeaseGrave *grave)
   return false;
 }
 
-static void
-bury (const FsReaper *reaper, Batch *batch, const LeaseGrave *grave)
-{
-  LeaseCaller by = as_reaper ();
-
-  batch_open (reaper, batch);
-  if (!unlink_through_mount (batch, grave) &&
-      lease_engine_bury (reaper->context->engine, &by, grave))
-    fuse_lowlevel_notify_delete (reaper->session, fs_ino (grave->parent, LEASE_FILE_NONE),
-                                 fs_ino (grave->node, LEASE_FILE_NONE), grave->name,
-                                 strlen (grave->name));
-}
-
 static bool
 is_stopped (FsReaper *reaper)
 {
@@ -145,6 +132,20 @@ is_stopped (FsReaper *reaper)
   bool stop = reaper->stop;
   pthread_mutex_unlock (&reaper->lock);
   return stop;
+}
+
+static void
+bury (FsReaper *reaper, Batch *batch, const LeaseGrave *grave)
+{
+  LeaseCaller by = as_reaper ();
+
+  batch_open (reaper, batch);
+  bool unlinked = unlink_through_mount (batch, grave);
+  /* It may have taken long, and the session may be gone. */
+  if (!unlinked && !is_stopped (reaper) && lease_engine_bury (reaper->context->engine, &by, grave))
+    fuse_lowlevel_notify_delete (reaper->session, fs_ino (grave->parent, LEASE_FILE_NONE),
+                                 fs_ino (grave->node, LEASE_FILE_NONE), grave->name,
+                                 strlen (grave->name));
 }
 
 /* Returns whether there may be more to do. */

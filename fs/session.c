@@ -20,6 +20,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -90,6 +91,34 @@ check_mountpoint (FsSession *session, GError **error)
   return false;
 }
 
+/* What to do about it when libfuse, or fusermount3, could not mount for the reason that it gave. */
+static const char *
+advise_on_mounting (const char *reason)
+{
+  static const struct {
+    const char *sign; /* part of the reason */
+    const char *advice;
+  } known[] = {
+    { "failed to exec",
+      "; whoever is not root needs fusermount3: install the package fuse3, or mount as root" },
+    { "no write access", "; give a directory of your own" },
+    { "not owned by user", "; give a directory of your own" },
+    { "username", "; give this user an entry in /etc/passwd, or mount as root" },
+    { "mount failed: Operation not permitted",
+      "; to mount takes the rights of root (CAP_SYS_ADMIN), or a fusermount3 that is setuid root" },
+  };
+
+  if (access ("/dev/fuse", F_OK) != 0)
+    return "; /dev/fuse is needed: load the kernel's fuse module, or let the container have the "
+           "device";
+  if (access ("/dev/fuse", R_OK | W_OK) != 0)
+    return "; let this user read and write it ('chmod 666 /dev/fuse', as root), or mount as root";
+  for (unsigned i = 0; i < G_N_ELEMENTS (known); i++)
+    if (strstr (reason, known[i].sign) != NULL)
+      return known[i].advice;
+  return "";
+}
+
 static bool
 mount_session (FsSession *session, GError **error)
 {
@@ -100,13 +129,12 @@ mount_session (FsSession *session, GError **error)
     g_set_error (error, G_FILE_ERROR, G_FILE_ERROR_INVAL, "%s; see 'leasefs -h'", fs_log_last ());
     return false;
   }
-  if (fuse_session_mount (session->fuse, session->mountpoint) != 0) {
-    const char *advice = access ("/dev/fuse", F_OK) == 0
-                             ? ""
-                             : "; /dev/fuse is needed: load the kernel's fuse module, or "
-                               "let the container have the device";
+  fs_log_divert ();
+  int result = fuse_session_mount (session->fuse, session->mountpoint);
+  fs_log_restore ();
+  if (result != 0) {
     g_set_error (error, G_FILE_ERROR, G_FILE_ERROR_FAILED, "cannot mount on %s: %s%s",
-                 session->mountpoint, fs_log_last (), advice);
+                 session->mountpoint, fs_log_last (), advise_on_mounting (fs_log_last ()));
     return false;
   }
   session->mounted = true;

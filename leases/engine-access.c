@@ -23,14 +23,13 @@ is_in_group (const LeaseCaller *by, gid_t gid)
   return false;
 }
 
-/* Whether the caller has the rights `wanted` on what has this mode, owner and group. */
+/* Whether the caller has the rights `wanted` on what has this mode, and the owner and group of
+ * `owned`. */
 static int
 check_access (const LeaseCaller *by, mode_t mode, const LeaseNode *owned, unsigned wanted)
 {
   bool group_may = (mode >> 3 & wanted) == wanted, others_may = (mode & wanted) == wanted;
 
-  if (by->uid == 0)
-    return 0;
   if (by->uid == owned->uid)
     return (mode >> 6 & wanted) == wanted ? 0 : -EACCES;
   if (group_may == others_may)
@@ -45,14 +44,73 @@ check_access (const LeaseCaller *by, mode_t mode, const LeaseNode *owned, unsign
 int
 lease_op_may_search (const LeaseOp *op, const LeaseNode *directory)
 {
-  return check_access (op->by, directory->mode, directory, SEARCH);
+  return op->by->uid == 0 ? 0 : check_access (op->by, directory->mode, directory, SEARCH);
 }
 
-/* The owner may in any case: touch asks for no more of them. */
+/* Whether the caller may write to a pseudo-file of `lease`. The owner may in any case: who may
+ * change the mode is not kept out by it. */
+static int
+may_write (const LeaseOp *op, const Lease *lease, LeaseFile file)
+{
+  if (op->by->uid == 0 || op->by->uid == lease->directory->uid)
+    return 0;
+  return check_access (op->by, lease->modes[file], lease->directory, WRITE);
+}
+
 int
 lease_op_may_refresh (const LeaseOp *op, const Lease *lease)
 {
-  if (op->by->uid == lease->directory->uid)
-    return 0;
-  return check_access (op->by, lease->modes[LEASE_FILE_TTL], lease->directory, WRITE);
+  const LeaseNode *way[] = { lease_tree_node (op->engine->tree, LEASE_ROOT), op->engine->leases_dir,
+                             lease->directory };
+  int error = may_write (op, lease, LEASE_FILE_TTL);
+
+  for (unsigned i = 0; error == 0 && i < G_N_ELEMENTS (way); i++)
+    if (op->by->uid != lease->directory->uid)
+      error = lease_op_may_search (op, way[i]);
+  return error;
+}
+
+int
+lease_op_may_attach (const LeaseOp *op, const Lease *lease, const LeaseNode *node)
+{
+  if (op->by->uid != 0 && op->by->uid != node->uid)
+    return -EPERM;
+  return may_write (op, lease, LEASE_FILE_KEYS);
+}
+
+/* The kernel has checked the right to write to `keys` when it was opened, by whoever that was; here
+ * it is who writes now. Root may not simply do everything: a user can have a program with root's
+ * rights write what the user likes to a descriptor that the user opened
+ * (`su "$text" 2>leases/ID/keys`), and so get hold of anybody's keys. So root acts for the owner of
+ * the lease, and only where nobody else could have opened `keys`. */
+int
+lease_op_may_edit (const LeaseOp *op, const Lease *lease, const LeaseNode *node, bool detach)
+{
+  uid_t owner = lease->directory->uid;
+  int error = lease_op_may_attach (op, lease, node);
+
+  if (error != 0 || op->by->uid != 0)
+    return error;
+  if (lease->modes[LEASE_FILE_KEYS] & (S_IWGRP | S_IWOTH))
+    return -EPERM;
+  return detach || owner == 0 || owner == node->uid ? 0 : -EPERM;
+}
+
+/* Root too may not: the names are shown to others. Of the owner's groups only that of the lease is
+ * known; but by a name under which the node was attached, somebody has come there. */
+bool
+lease_owner_may_see (const Lease *lease, const LeaseName *name)
+{
+  const LeaseCaller owner = { .uid = lease->directory->uid, .gid = lease->directory->gid };
+  bool told = name->told;
+
+  for (;; name = name->parent->names) {
+    const LeaseNode *directory = name->parent;
+    int error =
+        directory->uid == owner.uid ? 0 : check_access (&owner, directory->mode, directory, SEARCH);
+    if (error != 0 && !(error == -EAGAIN && told))
+      return false;
+    if (directory->names == NULL)
+      return true;
+  }
 }

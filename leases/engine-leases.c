@@ -67,10 +67,19 @@ lease_engine_chmod_file (LeaseEngine *engine, const LeaseCaller *by, uint64_t id
   return error;
 }
 
-/* One step down a path that a line of `keys` names, from `directory` to `text`. */
+/* Where a path that a line of `keys` names has led so far. */
+typedef struct {
+  LeaseNode *node;
+  LeaseNode *parent; /* the directory of the last step; the node itself at the start */
+  LeaseName *name;   /* by which the last step led to it; NULL where that was none */
+} Walk;
+
 static int
-step_down (LeaseOp *op, LeaseNode *directory, const char *text, LeaseNode **node_out)
+step_down (LeaseOp *op, Walk *walk, const char *text)
 {
+  LeaseNode *directory = walk->parent = walk->node;
+
+  walk->name = NULL;
   if (!S_ISDIR (directory->mode))
     return S_ISLNK (directory->mode) ? -ELOOP : -ENOTDIR;
   int error = lease_op_may_search (op, directory);
@@ -78,62 +87,45 @@ step_down (LeaseOp *op, LeaseNode *directory, const char *text, LeaseNode **node
     return error;
   if (strlen (text) > NAME_MAX)
     return -ENAMETOOLONG;
-  if (*text == '\0' || strcmp (text, ".") == 0) {
-    *node_out = directory;
-  } else if (strcmp (text, "..") == 0) {
-    *node_out = directory->names == NULL ? directory : directory->names->parent;
-  } else {
-    const LeaseName *name = lease_op_find (op, directory, text);
-    if (name == NULL)
-      return lease_is_directory_of_lease (directory) && lease_file_from_name (text) ? -EINVAL
-                                                                                    : -ENOENT;
-    *node_out = name->node;
+  if (*text == '\0' || strcmp (text, ".") == 0)
+    return 0;
+  if (strcmp (text, "..") == 0) {
+    walk->node = directory->names == NULL ? directory : directory->names->parent;
+    return 0;
   }
+  walk->name = lease_op_find (op, directory, text);
+  if (walk->name == NULL)
+    return lease_is_directory_of_lease (directory) && lease_file_from_name (text) ? -EINVAL
+                                                                                  : -ENOENT;
+  walk->node = walk->name->node;
   return 0;
-}
-
-/* Whether the caller may attach `node` to `lease` by writing to `keys`, or detach it. Root may not
- * simply do everything here: a user can have a program with root's rights write what the user likes
- * to a descriptor that the user opened (`su "$text" 2>leases/ID/keys`), and so get hold of anybody's
- * keys. So root acts for the owner of the lease, unless that is root. */
-static bool
-may_edit (const LeaseOp *op, const Lease *lease, const LeaseNode *node, bool detach)
-{
-  uid_t owner = lease->directory->uid;
-
-  if (op->by->uid != 0)
-    return op->by->uid == node->uid;
-  return detach || owner == 0 || owner == node->uid;
 }
 
 /* The node at the path in `line`, if that may be attached to or detached from `lease`. */
 static int
-resolve (LeaseOp *op, const Lease *lease, const LeaseKeysLine *line, LeaseNode **node_out)
+resolve (LeaseOp *op, const Lease *lease, const LeaseKeysLine *line, Walk *walk)
 {
   g_auto (GStrv) texts = g_strsplit (line->path, "/", -1);
-  LeaseNode *node = lease_tree_node (op->engine->tree, LEASE_ROOT);
-  const LeaseNode *parent = node;
 
+  walk->node = walk->parent = lease_tree_node (op->engine->tree, LEASE_ROOT);
   for (char **text = texts; *text != NULL; text++) {
-    parent = node;
-    int error = step_down (op, node, *text, &node);
+    int error = step_down (op, walk, *text);
     if (error != 0)
       return error;
   }
-  const Lease *owner = lease_enclosing (S_ISDIR (node->mode) ? node : parent);
+  const LeaseNode *node = walk->node;
+  const Lease *owner = lease_enclosing (S_ISDIR (node->mode) ? node : walk->parent);
   if (node->id == LEASE_ROOT || node == op->engine->leases_dir ||
       lease_is_directory_of_lease (node) || (owner != NULL && owner != lease))
     return -EINVAL;
-  if (!may_edit (op, lease, node, line->detach))
-    return -EPERM;
-  *node_out = node;
-  return 0;
+  return lease_op_may_edit (op, lease, node, line->detach);
 }
 
 /* What the lines of one write lead to: the nodes in the order of their lines, each with the lease
  * that it will have. */
 typedef struct {
   LeaseNode *node;
+  LeaseName *name;
   Lease *lease;
 } Edit;
 
@@ -141,16 +133,17 @@ static int
 plan_edit (LeaseOp *op, Lease *lease, const LeaseKeysLine *line, GHashTable *planned, Edit *edit)
 {
   void *planned_lease;
-  int error = resolve (op, lease, line, &edit->node);
+  Walk walk = { 0 };
+  int error = resolve (op, lease, line, &walk);
 
   if (error != 0)
     return error;
-  if (!g_hash_table_lookup_extended (planned, edit->node, NULL, &planned_lease))
-    planned_lease = edit->node->lease;
+  if (!g_hash_table_lookup_extended (planned, walk.node, NULL, &planned_lease))
+    planned_lease = walk.node->lease;
   if (line->detach && planned_lease != lease)
     return -EINVAL;
-  edit->lease = line->detach ? NULL : lease;
-  g_hash_table_insert (planned, edit->node, edit->lease);
+  *edit = (Edit){ walk.node, walk.name, line->detach ? NULL : lease };
+  g_hash_table_insert (planned, walk.node, edit->lease);
   return 0;
 }
 
@@ -173,6 +166,8 @@ lease_engine_edit_keys (LeaseEngine *engine, const LeaseCaller *by, uint64_t id,
 
   for (unsigned i = 0; i < lines->len; i++) {
     edits[i].node->ctime_ns = by->wall_ns;
+    if (edits[i].name != NULL)
+      edits[i].name->told = edits[i].lease != NULL;
     if (edits[i].lease != NULL)
       lease_op_attach (&op, edits[i].node, lease);
     else
@@ -195,7 +190,9 @@ lease_engine_keys (LeaseEngine *engine, const LeaseCaller *by, uint64_t id, size
   for (const GList *link = lease->members.head; link != NULL; link = link->next) {
     const LeaseNode *node = link->data;
     for (const LeaseName *name = node->names; name != NULL; name = name->next) {
-      g_autofree char *path = lease_tree_path (name);
+      g_autofree char *path = NULL;
+      if (!lease_op_goes_with_parent (&op, name->parent) && lease_owner_may_see (lease, name))
+        path = lease_tree_path (name);
       if (path != NULL)
         g_byte_array_append (paths, (const guint8 *)path, strlen (path) + 1);
       if (paths->len > max)

@@ -37,13 +37,6 @@ lease_for (const LeaseNode *parent, bool created)
   return lease;
 }
 
-/* Whether the caller may put the life of `node` in a lease's hands. */
-static bool
-may_attach (const LeaseOp *op, const LeaseNode *node)
-{
-  return op->by->uid == 0 || op->by->uid == node->uid;
-}
-
 /* Whether the caller owns everything in `top`: all of it goes with the lease in whose directory it
  * lies. Not recursive: how deep directories are nested is up to the users. */
 static bool
@@ -72,11 +65,13 @@ check_move_into (const LeaseOp *op, const LeaseNode *parent, LeaseNode *node)
 {
   const Lease *lease = lease_for (parent, false);
 
-  if (lease == NULL || node->lease == lease)
+  /* An attached directory that comes in brings what is in it, which need not be attached. */
+  if (lease == NULL || (S_ISDIR (node->mode) ? lease_enclosing (node) : node->lease) == lease)
     return 0;
   if (lease->granted_ns == 0)
     return -EINVAL;
-  return may_attach (op, node) && (op->by->uid == 0 || owns_all (op, node)) ? 0 : -EPERM;
+  int error = lease_op_may_attach (op, lease, node);
+  return error == 0 && op->by->uid != 0 && !owns_all (op, node) ? -EPERM : error;
 }
 
 /* Whether `text` is free in `parent` and may be given to a new name. What has ended makes room
@@ -346,6 +341,7 @@ typedef struct {
   const char *text;
   LeaseName *target;
   unsigned flags;
+  Lease *inherited; /* what the node takes over from that of `target`; NULL: nothing */
 } Move;
 
 /* Whether the node of `target` may be replaced by the one of `name`. */
@@ -354,15 +350,32 @@ check_replace (LeaseOp *op, const LeaseName *name, const LeaseName *target)
 {
   bool is_directory = S_ISDIR (name->node->mode);
 
-  if (!S_ISDIR (target->node->mode)) {
-    bool inherits = name->node->lease == NULL && target->node->lease != NULL;
-    if (is_directory)
-      return -ENOTDIR;
-    return inherits && !may_attach (op, name->node) ? -EPERM : 0;
-  }
+  if (!S_ISDIR (target->node->mode))
+    return is_directory ? -ENOTDIR : 0;
   if (!is_directory)
     return -EISDIR;
   return is_empty (op, target->node) ? 0 : -ENOTEMPTY;
+}
+
+/* Whether the node takes over the lease of the file that it replaces: as its owner's new version of
+ * that file, or because the caller could attach it as well. Nobody's file comes to hang on a lease
+ * of others merely because it replaces something. */
+static int
+check_inheritance (LeaseOp *op, Move *move)
+{
+  const LeaseNode *node = move->name->node;
+  Lease *lease = move->target == NULL ? NULL : move->target->node->lease;
+  int error = 0;
+
+  if (lease == NULL || node->lease != NULL || S_ISDIR (node->mode))
+    return 0;
+  if (node->uid != move->target->node->uid)
+    error = lease_op_may_edit (op, lease, node, false);
+  else if (op->by->uid != 0 && op->by->uid != node->uid)
+    error = -EPERM;
+  if (error == 0)
+    move->inherited = lease;
+  return error == -EAGAIN ? error : 0;
 }
 
 /* What a rename with RENAME_WHITEOUT leaves behind, for overlay file systems: see mknod(2). */
@@ -381,7 +394,7 @@ check_move_room (LeaseOp *op, const Move *move)
 }
 
 static int
-check_move (LeaseOp *op, const Move *move)
+check_move (LeaseOp *op, Move *move)
 {
   LeaseNode *node = move->name->node;
   bool exchange = move->flags & RENAME_EXCHANGE;
@@ -407,6 +420,8 @@ check_move (LeaseOp *op, const Move *move)
   if (exchange)
     return check_move_into (op, move->name->parent, move->target->node);
   if (move->target != NULL && (error = check_replace (op, move->name, move->target)) != 0)
+    return error;
+  if ((error = check_inheritance (op, move)) != 0)
     return error;
   return check_move_room (op, move);
 }
@@ -455,19 +470,16 @@ static void
 move_node (LeaseOp *op, const Move *move)
 {
   LeaseNode *node = move->name->node;
-  Lease *inherited = NULL;
 
   if (move->target != NULL) {
-    if (node->lease == NULL && !S_ISDIR (node->mode))
-      inherited = move->target->node->lease;
     lease_op_repoint (op, move->target, node);
   } else {
     make_room (op, move->parent, move->text);
     lease_op_add_name (op, move->parent, move->text, node);
   }
   leave_old_name (op, move);
-  if (inherited != NULL)
-    lease_op_attach (op, node, inherited);
+  if (move->inherited != NULL)
+    lease_op_attach (op, node, move->inherited);
   arrive (op, move->parent, node);
 }
 

@@ -20,16 +20,15 @@ lease_engine_getattr (LeaseEngine *engine, const LeaseCaller *by, uint64_t id, L
   return error;
 }
 
-/* POSIX has ftruncate(2) and O_TRUNC set the times always, truncate(2) only if the size changes. */
+/* The times move though the size may be the same, as on a tmpfs. */
 static void
-resize (LeaseOp *op, LeaseNode *node, const LeaseSet *set)
+resize (LeaseOp *op, LeaseNode *node, uint64_t size)
 {
   uint64_t before = node->value.footprint;
 
-  if (set->size != node->value.size || (set->mask & LEASE_SET_SIZE_TIMES))
-    node->mtime_ns = node->ctime_ns = op->by->wall_ns;
-  lease_value_truncate (&node->value, set->size);
+  lease_value_truncate (&node->value, size);
   op->engine->bytes_used += node->value.footprint - before;
+  node->mtime_ns = node->ctime_ns = op->by->wall_ns;
 }
 
 static void
@@ -80,9 +79,8 @@ lease_engine_setattr (LeaseEngine *engine, const LeaseCaller *by, uint64_t id, c
     return error;
 
   if (set->mask & LEASE_SET_SIZE)
-    resize (&op, node, set);
-  if ((set->mask & ~(LEASE_SET_SIZE | LEASE_SET_SIZE_TIMES)) != 0 || set->mask == 0)
-    set_metadata (&op, node, set);
+    resize (&op, node, set->size);
+  set_metadata (&op, node, set);
   if (refreshes)
     lease_op_refresh (&op, node->lease);
   lease_op_fill_attr (&op, node, attr_out);

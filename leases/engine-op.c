@@ -7,20 +7,7 @@
 
 #include <errno.h>
 #include <malloc.h>
-#include <string.h>
 #include <sys/stat.h>
-
-/* See lease_new_cost(): malloc() adds at most this much to a block, */
-#define BLOCK_COST 24
-/* a hash table this much to an entry, */
-#define ENTRY_COST 80
-/* and the order of a directory this much to a name. */
-#define SLOT_COST 64
-/* A table and an array when they have just been made. */
-#define DIR_TABLES_COST 416
-
-/* Memory goes back to the system when the use of it has fallen by half, and by this much. */
-#define TRIM_MIN (16 << 20)
 
 LeaseOp
 lease_op_begin (LeaseEngine *engine, const LeaseCaller *by)
@@ -30,22 +17,11 @@ lease_op_begin (LeaseEngine *engine, const LeaseCaller *by)
   return (LeaseOp){ .engine = engine, .by = by, .now = engine->now };
 }
 
-/* Whether much less memory is used than once was: malloc() would keep it. */
-static bool
-has_shrunk (LeaseEngine *engine)
-{
-  engine->bytes_peak = MAX (engine->bytes_peak, engine->bytes_used);
-  if (engine->bytes_peak - engine->bytes_used < MAX (engine->bytes_peak / 2, TRIM_MIN))
-    return false;
-  engine->bytes_peak = engine->bytes_used;
-  return true;
-}
-
 void
 lease_op_end (LeaseOp *op)
 {
   LeaseEngine *engine = op->engine;
-  bool trim = has_shrunk (engine);
+  bool trim = lease_engine_has_shrunk (engine);
 
   pthread_mutex_unlock (&engine->lock);
   if (engine->notify != NULL) {
@@ -116,11 +92,9 @@ keep_if_used (LeaseOp *op, LeaseNode *top)
   return false;
 }
 
-/* Whether `directory` is the directory of a lease that is over, or lies in one that has ended, at
- * whatever depth: it goes with it, attached or not. Remembers it for all on the way, which makes
- * the next search short. */
-static bool
-goes_with_parent (LeaseOp *op, LeaseNode *directory)
+/* Remembers it for all on the way, which makes the next search short. */
+bool
+lease_op_goes_with_parent (LeaseOp *op, LeaseNode *directory)
 {
   const LeaseNode *top = directory;
 
@@ -141,7 +115,7 @@ lease_op_is_over (LeaseOp *op, LeaseNode *node)
 {
   if (node->ended)
     return true;
-  if (S_ISDIR (node->mode) && goes_with_parent (op, node))
+  if (S_ISDIR (node->mode) && lease_op_goes_with_parent (op, node))
     return true;
   if (node->lease == NULL || !lease_is_over (node->lease, op->now))
     return false;
@@ -193,83 +167,6 @@ lease_op_find (LeaseOp *op, const LeaseNode *parent, const char *text)
   return name;
 }
 
-uint64_t
-lease_new_cost (const LeaseNew *what)
-{
-  uint64_t cost = sizeof (LeaseNode) + BLOCK_COST + ENTRY_COST;
-
-  if (S_ISDIR (what->mode))
-    cost += sizeof (LeaseDir) + BLOCK_COST;
-  else if (S_ISLNK (what->mode))
-    cost += strlen (what->target) + 1 + BLOCK_COST;
-  return cost;
-}
-
-uint64_t
-lease_node_cost (const LeaseNode *node)
-{
-  LeaseNew what = { .mode = node->mode, .target = S_ISLNK (node->mode) ? node->target : NULL };
-  uint64_t cost = lease_new_cost (&what);
-
-  if (S_ISREG (node->mode))
-    cost += node->value.footprint;
-  if (S_ISDIR (node->mode) && node->dir->entry_count > 0)
-    cost += DIR_TABLES_COST;
-  if (lease_is_directory_of_lease (node))
-    cost += LEASE_COST;
-  return cost;
-}
-
-uint64_t
-lease_name_cost (const char *text)
-{
-  return sizeof (LeaseName) + strlen (text) + 1 + BLOCK_COST + ENTRY_COST + SLOT_COST;
-}
-
-uint64_t
-lease_entry_cost (const LeaseNode *parent, const char *text)
-{
-  return lease_name_cost (text) + (parent->dir->entry_count == 0 ? DIR_TABLES_COST : 0);
-}
-
-static bool
-has_room (const LeaseEngine *engine, uint64_t bytes, unsigned nodes)
-{
-  const LeaseEngineConfig *config = &engine->config;
-  uint64_t count = lease_tree_node_count (engine->tree) - engine->ended_nodes;
-
-  return bytes <= config->max_bytes - MIN (engine->bytes_used, config->max_bytes) &&
-         nodes <= config->max_nodes - MIN (count, config->max_nodes);
-}
-
-int
-lease_op_check_room (LeaseOp *op, uint64_t bytes, unsigned nodes)
-{
-  /* What asks for nothing always fits. */
-  bool more = bytes > 0 || nodes > 0;
-
-  while (more && !has_room (op->engine, bytes, nodes)) {
-    more = lease_op_settle (op, SETTLE_SLICE);
-    if (!more && !has_room (op->engine, bytes, nodes))
-      return -ENOSPC;
-  }
-  return 0;
-}
-
-int
-lease_op_check_lease_room (LeaseOp *op)
-{
-  const LeaseDir *dir = op->engine->leases_dir->dir;
-  bool more = true;
-
-  while (dir->entry_count - dir->dead_count >= op->engine->config.max_leases) {
-    if (!more)
-      return -ENOSPC;
-    more = lease_op_settle (op, SETTLE_SLICE);
-  }
-  return 0;
-}
-
 LeaseNode *
 lease_op_add_node (LeaseOp *op, const LeaseNew *what, uid_t uid, gid_t gid)
 {
@@ -318,9 +215,9 @@ lease_op_drop_name (LeaseOp *op, LeaseName *name)
     lease_op_touch_names (op, parent);
   node->ctime_ns = op->by->wall_ns;
   op->engine->generation++;
-  uint64_t cost = lease_name_cost (name->text);
+  uint64_t before = lease_node_cost (parent) + lease_name_cost (name->text);
   lease_tree_unlink (name);
-  op->engine->bytes_used -= cost + (parent->dir->entry_count == 0 ? DIR_TABLES_COST : 0);
+  op->engine->bytes_used += lease_node_cost (parent) - before;
   lease_op_collect (op, node);
   lease_op_collect (op, parent);
 }

@@ -49,6 +49,8 @@ struct LeaseEngine {
   uint64_t generation; /* counts changes of names and attachments */
   uint64_t bytes_used;
   uint64_t bytes_peak;  /* the most that was used since memory was given back to the system */
+  uint64_t bytes_asked; /* asked for since the last look at LeaseEngineConfig.memory */
+  bool crowded;         /* what that look has shown: there is no room */
   uint64_t ended_nodes; /* nodes with `ended` set, which are there but count no more */
 };
 
@@ -81,6 +83,10 @@ LeaseName *lease_op_find (LeaseOp *op, const LeaseNode *parent, const char *text
 bool lease_op_is_over (LeaseOp *op, LeaseNode *node);
 bool lease_is_over (const Lease *lease, LeaseTime now);
 
+/* Whether `directory` is the directory of a lease that is over, or lies in one that has ended, at
+ * whatever depth: it goes with it, attached or not. */
+bool lease_op_goes_with_parent (LeaseOp *op, LeaseNode *directory);
+
 /* The lease in whose directory, at whatever depth, `directory` lies or which it is; NULL if none.
  */
 Lease *lease_enclosing (const LeaseNode *directory);
@@ -89,13 +95,22 @@ bool lease_is_directory_of_lease (const LeaseNode *node);
 /* What the caller may do: engine-access.c. They return 0, -EACCES, or -EAGAIN where that depends on
  * groups that are not known. */
 int lease_op_may_search (const LeaseOp *op, const LeaseNode *directory);
+
+/* As if by a touch of `ttl`. */
 int lease_op_may_refresh (const LeaseOp *op, const Lease *lease);
+
+/* Whether the caller may put the life of `node` in the hands of `lease`. -EPERM: it is somebody
+ * else's. */
+int lease_op_may_attach (const LeaseOp *op, const Lease *lease, const LeaseNode *node);
+
+/* The same, or `detach` it, by writing to `keys`. -EPERM also: root, for somebody else. */
+int lease_op_may_edit (const LeaseOp *op, const Lease *lease, const LeaseNode *node, bool detach);
+
+/* Whether the owner of `lease` may search all directories that lead to `name`. */
+bool lease_owner_may_see (const Lease *lease, const LeaseName *name);
 
 /* Changing: engine-op.c. They cannot fail; what can is checked before. */
 
-/* -ENOSPC unless there is room for so much more. What is over makes room first. */
-int lease_op_check_room (LeaseOp *op, uint64_t bytes, unsigned nodes);
-int lease_op_check_lease_room (LeaseOp *op);
 LeaseNode *lease_op_add_node (LeaseOp *op, const LeaseNew *what, uid_t uid, gid_t gid);
 LeaseName *lease_op_add_name (LeaseOp *op, LeaseNode *parent, const char *text, LeaseNode *node);
 
@@ -124,9 +139,23 @@ void lease_op_touch_names (LeaseOp *op, LeaseNode *parent);
  * that have it. */
 void lease_op_tell_stale (LeaseOp *op, const LeaseNode *node, bool parents);
 
-/* What things take in memory, at most: malloc()'s own share, and the tables and arrays that they are
- * kept in when these are emptiest (GLib's hash tables hold up to 4 places of 20 bytes for an entry,
- * its arrays twice what they need). `what` is to be created. */
+/* Room: engine-room.c. */
+
+/* -ENOSPC unless there is room for so much more. What is over makes room first. */
+int lease_op_check_room (LeaseOp *op, uint64_t bytes, unsigned nodes);
+int lease_op_check_lease_room (LeaseOp *op);
+
+/* Whether the process has too much memory, though less is counted. Looks now and then, when `bytes`
+ * are asked for, and while it has, each time. */
+bool lease_engine_is_crowded (LeaseEngine *engine, uint64_t bytes);
+
+/* Whether much less memory is used than once was, and malloc() should give it back. Once each time.
+ */
+bool lease_engine_has_shrunk (LeaseEngine *engine);
+
+/* What things take in memory, at most: malloc()'s own share, and the tables and arrays that they
+ * are kept in when these are emptiest (GLib's hash tables hold up to 4 places of 20 bytes for an
+ * entry, its arrays twice what they need). `what` is to be created. */
 uint64_t lease_new_cost (const LeaseNew *what);
 uint64_t lease_node_cost (const LeaseNode *node);
 uint64_t lease_name_cost (const char *text);

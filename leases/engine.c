@@ -92,7 +92,8 @@ lease_engine_usage (LeaseEngine *engine, LeaseUsage *usage_out)
 {
   pthread_mutex_lock (&engine->lock);
   *usage_out = (LeaseUsage){
-    .bytes_used = engine->bytes_used,
+    .bytes_used =
+        lease_engine_is_crowded (engine, 0) ? engine->config.max_bytes : engine->bytes_used,
     .bytes_max = engine->config.max_bytes,
     .nodes_used = lease_tree_node_count (engine->tree) - engine->ended_nodes,
     .nodes_max = engine->config.max_nodes,

@@ -38,17 +38,24 @@ typedef struct {
   uint64_t max_bytes;  /* memory for values, names and metadata together; above it: -ENOSPC */
   uint64_t max_nodes;  /* files, directories and symlinks, the root and leases/ among them */
   uint64_t max_leases; /* UINT64_MAX in any of the three: no limit */
-  bool noatime;        /* reading changes no atime */
-  bool nodiratime;     /* that of directories at least */
-  mode_t root_mode;    /* permissions of the root */
-  uid_t uid;           /* owner of the root and of leases/ */
+
+  /* How much memory the process really has, in bytes, or NULL. malloc() cannot always use again
+   * what was given back to it in pieces; above max_bytes and `memory_slack`, nothing more fits.
+   * Called with the engine's lock held, now and then. */
+  uint64_t (*memory) (void);
+  uint64_t memory_slack;
+
+  bool noatime;     /* reading changes no atime */
+  bool nodiratime;  /* that of directories at least */
+  mode_t root_mode; /* permissions of the root */
+  uid_t uid;        /* owner of the root and of leases/ */
   gid_t gid;
 } LeaseEngineConfig;
 
 /* Who asks, and when. Both clocks are read once, when the request arrives. Where an answer depends
  * on `groups` and they are not known, nothing happens and the result is -EAGAIN: ask again with
- * them. That can come from lease_engine_setattr() with LEASE_SET_TOUCH, and from
- * lease_engine_edit_keys(). */
+ * them. That can come from lease_engine_link(), lease_engine_rename(), lease_engine_edit_keys(),
+ * and lease_engine_setattr() with LEASE_SET_TOUCH. */
 typedef struct {
   uid_t uid;
   gid_t gid;
@@ -132,7 +139,8 @@ int lease_engine_create (LeaseEngine *engine, const LeaseCaller *by, uint64_t pa
                          const char *name, const LeaseNew *what, LeaseAttr *attr_out);
 
 /* One more name for node `id`. In a lease's directory it attaches the node.
- *   -EPERM  also: a directory, or a node of somebody else where it would be attached */
+ *   -EPERM  also: a directory, or a node of somebody else where it would be attached
+ *   -EACCES  it would be attached, and the caller may not write to `keys` */
 int lease_engine_link (LeaseEngine *engine, const LeaseCaller *by, uint64_t id, uint64_t parent,
                        const char *name, LeaseAttr *attr_out);
 
@@ -146,9 +154,10 @@ int lease_engine_rmdir (LeaseEngine *engine, const LeaseCaller *by, uint64_t par
                         const char *name);
 
 /* `flags` as for renameat2(2): 0, or RENAME_EXCHANGE, or RENAME_NOREPLACE and RENAME_WHITEOUT in
- * any combination. Errors as there. A node
- * moved into a lease's directory is attached to it; one without a lease that replaces an attached
- * file takes over its lease. -EPERM  also: somebody else's node that would be attached */
+ * any combination. Errors as there. A node moved into a lease's directory is attached to it. A file
+ * without a lease that replaces an attached one takes over its lease if it is the caller's own, and
+ * belongs to the same user or the caller could as well attach it by writing to `keys`.
+ *   -EPERM, -EACCES  as for lease_engine_link() */
 int lease_engine_rename (LeaseEngine *engine, const LeaseCaller *by, uint64_t parent,
                          const char *name, uint64_t new_parent, const char *new_name,
                          unsigned flags);
@@ -179,7 +188,6 @@ enum {
   LEASE_SET_TOUCH =
       1 << 7, /* mtime is "now": of what is attached to a lease, this refreshes the lease, if the
                  caller is its owner, root, or somebody who may write to its `ttl` */
-  LEASE_SET_SIZE_TIMES = 1 << 8, /* the times change though the size may be the same */
 };
 
 typedef struct {
@@ -287,13 +295,16 @@ int lease_engine_refresh (LeaseEngine *engine, const LeaseCaller *by, uint64_t i
  *   -ENOENT, -ENOTDIR  no such path
  *   -ELOOP    a symlink on the way (at the end of the path it is meant itself)
  *   -EACCES   a directory on the way that the caller may not search
- *   -EPERM    the caller is neither root nor the owner of the node; or root, who would attach it to
- *             a lease that belongs neither to root nor to the node's owner */
+ *   -EACCES   also: the caller may not write to `keys`, whoever opened it
+ *   -EPERM    the caller is neither root nor the owner of the node; or root, if others may write
+ *             to `keys`, or if neither the node belongs to the owner of the lease nor that to root
+ */
 int lease_engine_edit_keys (LeaseEngine *engine, const LeaseCaller *by, uint64_t id,
                             const GArray *lines);
 
 /* The paths of all names of what is attached, unsorted: strings, one right behind the other. The
- * lease's own directory is not among them. `generation_out`: as in LeaseInfo. -EFBIG: they would
+ * lease's own directory is not among them, nor is what lies in directories that the lease's owner
+ * may not search. `generation_out`: as in LeaseInfo. -EFBIG: they would
  * take more than `max` bytes. */
 int lease_engine_keys (LeaseEngine *engine, const LeaseCaller *by, uint64_t id, size_t max,
                        GByteArray **paths_out, uint64_t *generation_out);

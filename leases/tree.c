@@ -3,7 +3,8 @@
 /* Owns every node and name. A directory keeps its names twice: in a hash table to find them, and in
  * an array by rising cookie to list them. A removed name leaves an empty slot behind, so that
  * cookies stay sorted and a listing finds its place again by binary search; once half of the slots
- * are empty, or the array has become much shorter, it is packed. No lock: the engine's covers it. */
+ * are empty, or the array has become much shorter, it is packed. No lock: the engine's covers it.
+ */
 
 #include "leases/tree.h"
 
@@ -193,7 +194,7 @@ lease_tree_link (LeaseNode *parent, const char *text, LeaseNode *node)
 
   memcpy (name->text, text, size);
   name->parent = parent;
-  name->dead = false;
+  name->dead = name->told = false;
   name->cookie = ++dir->last_cookie;
   add_to_node (name, node);
 

@@ -34,6 +34,7 @@ struct LeaseName {
   uint64_t
       cookie; /* its place in the directory's order: rises with every new name, never used again */
   bool dead;  /* what it stands for has ended; set by lease_tree_mark_dead() */
+  bool told;  /* by this name the node was attached: whoever did that knows it */
   char text[];
 };
 

@@ -28,6 +28,15 @@ test_own_bad_command_lines_are_refused() {
       refuses 'unknown option' "$mnt" --bogus $f
       refuses 'min_ttl=abc' "$mnt" -o min_ttl=abc $f
       refuses 'min_ttl=-1' "$mnt" -o min_ttl=-1 $f
+      refuses 'size=5x: give' "$mnt" -o size=5x $f
+      refuses 'size=-1: give' "$mnt" -o size=-1 $f
+      refuses 'size=99999999999g: give' "$mnt" -o size=99999999999g $f
+      refuses 'nr_inodes=5%: give' "$mnt" -o nr_inodes=5% $f
+      refuses 'max_leases=: give' "$mnt" -o max_leases= $f
+      refuses 'mode=99: give' "$mnt" -o mode=99 $f
+      refuses 'mode=17777: give' "$mnt" -o mode=17777 $f
+      refuses 'uid=root: give' "$mnt" -o uid=root $f
+      refuses 'gid=4294967295: give' "$mnt" -o gid=4294967295 $f
       refuses 'unknown SOURCE' /some/state.db "$mnt" $f
       refuses 'leasefs -h' one two "$mnt" $f
     }
@@ -60,6 +69,12 @@ test_own_it_answers_when_it_has_returned() {
   is 'none fuse.leasefs' findmnt -nro SOURCE,FSTYPE "$mnt"
   umount "$mnt"
   wait_until ended "$pid"
+}
+
+test_own_it_starts_without_standard_streams() {
+  timeout 10 "$LEASEFS" "$mnt" <&- >&- 2>&-
+  is leases ls "$mnt"
+  umount "$mnt"
 }
 
 ended() { [ ! -e "/proc/$1" ] || grep -q '^State:.*zombie' "/proc/$1/status"; }
@@ -95,6 +110,26 @@ test_own_a_signal_ends_it_though_files_are_open() {
   not mountpoint -q "$mnt"
   exec 5>&-
 }
+
+# Somebody lists the lease's directory without end, and the reaper, that wants to remove it, waits for that.
+test_own_a_signal_ends_it_though_a_directory_is_held() {
+  start
+  mkdir leases/a
+  exec 5>leases/a/ttl
+  coproc "$HOLD" leases/a
+  read -r -u "${COPROC[0]}"
+  echo 0.1 >&5
+  exec 5>&-
+  wait_until reaper_waits
+  cd /
+  kill "$daemon"
+  wait_until not mountpoint -q "$mnt"
+  kill -9 "$COPROC_PID"
+  wait "$daemon"
+  daemon=
+}
+
+reaper_waits() { grep -qsh '^State:.D' "/proc/$daemon"/task/*/status; }
 
 test_own_options_of_fuse_and_mount_pass() {
   start -o allow_other,fsname=keys,noatime,nodev

@@ -12,6 +12,14 @@ test_own_plain_cases_hold_on_tmpfs() {
   return "${status:-0}"
 }
 
+test_own_plain_cases_of_users_hold_on_tmpfs() {
+  chmod 755 "$work"
+  mount -t tmpfs none "$mnt"
+  (cd "$mnt" && "$USERS" --plain "$mnt") || status=$?
+  umount "$mnt"
+  return "${status:-0}"
+}
+
 test_own_all_cases_hold_here() {
   start -o allow_other
   "$POSIX" "$mnt"

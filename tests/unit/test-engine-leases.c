@@ -532,6 +532,22 @@ test_only_what_is_attached_can_be_detached (void **state)
 }
 
 static void
+test_a_path_through_an_ended_directory_is_not_listed (void **state)
+{
+  Fixture *fx = *state;
+
+  fx_lease (fx, "P", SECOND);
+  fx_lease (fx, "Q", 100 * SECOND);
+  assert_ok (fx_mkdir (fx, "d"));
+  assert_ok (fx_file (fx, "d/x"));
+  assert_ok (fx_edit (fx, "Q", "d/x\n"));
+  assert_ok (fx_rename (fx, "d", "leases/P/d", 0));
+  assert_string_equal (fx_keys (fx, "Q"), "leases/P/d/x");
+  fx_wait (fx, SECOND);
+  assert_string_equal (fx_keys (fx, "Q"), "");
+}
+
+static void
 test_only_the_owner_attaches_and_detaches (void **state)
 {
   Fixture *fx = *state;
@@ -542,13 +558,22 @@ test_only_the_owner_attaches_and_detaches (void **state)
   fx_lease (fx, "A", 10 * SECOND);
   fx_key (fx, "twos", "A");
   assert_fails (EPERM, fx_edit (fx, "A", "ones\n"));
-  fx->by.uid = 1; /* who may write to `keys`, the kernel knows */
-  assert_fails (EPERM, fx_edit (fx, "A", "-twos\n"));
-  assert_ok (fx_edit (fx, "A", "ones\n"));
-  fx->by.uid = 0;
-  assert_ok (fx_edit (fx, "A", "-ones\n-twos\n"));
-  assert_ok (fx_edit (fx, "A", "twos\n"));
   fx->by.uid = 1;
+  assert_fails (EPERM, fx_edit (fx, "A", "-twos\n"));
+  assert_fails (EACCES, fx_edit (fx, "A", "ones\n"));
+  assert_ok (lease_engine_chmod_file (fx->engine, &fx->by, fx_find (fx, "leases/A"),
+                                      LEASE_FILE_KEYS, 0666));
+  assert_ok (fx_edit (fx, "A", "ones\n-ones\n"));
+  fx->by.uid = 0;
+  assert_fails (EPERM, fx_edit (fx, "A", "-twos\n"));
+  assert_ok (lease_engine_chmod_file (fx->engine, &fx->by, fx_find (fx, "leases/A"),
+                                      LEASE_FILE_KEYS, 0644));
+  assert_ok (fx_edit (fx, "A", "-twos\n"));
+  assert_ok (fx_edit (fx, "A", "twos\n"));
+  assert_ok (lease_engine_chmod_file (fx->engine, &fx->by, fx_find (fx, "leases/A"),
+                                      LEASE_FILE_KEYS, 0666));
+  fx->by.uid = 1;
+  fx->by.knows_groups = true;
   assert_ok (fx_edit (fx, "A", "ones\n"));
   fx->by.uid = 2;
   assert_fails (EPERM, fx_edit (fx, "A", "-twos\n-ones\n"));
@@ -886,6 +911,7 @@ main (void)
     fx_test (test_symlinks_are_keys_but_not_followed),
     fx_test (test_some_things_are_never_keys),
     fx_test (test_only_what_is_attached_can_be_detached),
+    fx_test (test_a_path_through_an_ended_directory_is_not_listed),
     fx_test (test_only_the_owner_attaches_and_detaches),
     fx_test (test_an_edit_takes_effect_whole_or_not_at_all),
     fx_test (test_each_line_of_an_edit_sees_those_before_it),

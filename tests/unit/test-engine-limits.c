@@ -254,6 +254,37 @@ test_without_limits_nothing_is_refused (void **state)
                 lease_engine_allocate (fx->engine, &fx->by, fx_find (fx, "f"), 0, 0, INT64_MAX));
 }
 
+static uint64_t memory; /* of the process */
+
+static uint64_t
+memory_of_process (void)
+{
+  return memory;
+}
+
+/* Memory that was given back in pieces may be of no use for larger ones. */
+static void
+test_no_more_than_the_process_may_have (void **state)
+{
+  LeaseEngineConfig config = fx_config ();
+  g_autofree char *data = g_malloc0 (1 << 20);
+
+  config.max_bytes = 100 << 20;
+  config.memory = memory_of_process;
+  config.memory_slack = 10 << 20;
+  memory = 1 << 20;
+  g_autoptr (Fixture) fx = fx_new (&config);
+  assert_ok (fx_file (fx, "f"));
+  memory = 111 << 20;
+  assert_fails (ENOSPC, write_at (fx, "f", 0, data, 1 << 20));
+  assert_fails (ENOSPC, fx_file (fx, "g"));
+  assert_int_equal (usage_of (fx).bytes_used, usage_of (fx).bytes_max);
+  assert_ok (fx_rename (fx, "f", "h", 0));
+  memory = 110 << 20;
+  assert_ok (fx_file (fx, "g"));
+  assert_true (usage_of (fx).bytes_used < 1 << 20);
+}
+
 static void
 test_everything_is_given_back (void **state)
 {
@@ -301,6 +332,7 @@ main (void)
     cmocka_unit_test (test_the_end_makes_room_at_once),
     fx_test (test_a_directory_that_was_large_takes_little_again),
     cmocka_unit_test (test_without_limits_nothing_is_refused),
+    cmocka_unit_test (test_no_more_than_the_process_may_have),
     fx_test (test_everything_is_given_back),
   };
 

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: MIT */
+
+/* What things take in memory, and whether there is room for more. */
+
+#include "leases/engine-private.h"
+
+#include <errno.h>
+#include <malloc.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* See lease_new_cost(): malloc() adds at most this much to a block, */
+#define BLOCK_COST 24
+/* a hash table this much to an entry, */
+#define ENTRY_COST 80
+/* and the order of a directory this much to a name. */
+#define SLOT_COST 64
+/* A table and an array when they have just been made. */
+#define DIR_TABLES_COST 416
+
+/* Memory goes back to the system when the use of it has fallen by half, and by this much; where the
+ * process has too much, by this much alone. */
+#define TRIM_MIN (4 << 20)
+
+/* How many bytes may be asked for until the next look at what the process has. */
+#define LOOK_EVERY (1 << 20)
+
+uint64_t
+lease_new_cost (const LeaseNew *what)
+{
+  uint64_t cost = sizeof (LeaseNode) + BLOCK_COST + ENTRY_COST;
+
+  if (S_ISDIR (what->mode))
+    cost += sizeof (LeaseDir) + BLOCK_COST;
+  else if (S_ISLNK (what->mode))
+    cost += strlen (what->target) + 1 + BLOCK_COST;
+  return cost;
+}
+
+uint64_t
+lease_node_cost (const LeaseNode *node)
+{
+  LeaseNew what = { .mode = node->mode, .target = S_ISLNK (node->mode) ? node->target : NULL };
+  uint64_t cost = lease_new_cost (&what);
+
+  if (S_ISREG (node->mode))
+    cost += node->value.footprint;
+  if (S_ISDIR (node->mode) && node->dir->entry_count > 0)
+    cost += DIR_TABLES_COST;
+  if (lease_is_directory_of_lease (node))
+    cost += LEASE_COST;
+  return cost;
+}
+
+uint64_t
+lease_name_cost (const char *text)
+{
+  return sizeof (LeaseName) + strlen (text) + 1 + BLOCK_COST + ENTRY_COST + SLOT_COST;
+}
+
+uint64_t
+lease_entry_cost (const LeaseNode *parent, const char *text)
+{
+  return lease_name_cost (text) + (parent->dir->entry_count == 0 ? DIR_TABLES_COST : 0);
+}
+
+bool
+lease_engine_is_crowded (LeaseEngine *engine, uint64_t bytes)
+{
+  const LeaseEngineConfig *config = &engine->config;
+
+  if (config->memory == NULL || config->max_bytes == UINT64_MAX)
+    return false;
+  engine->bytes_asked += bytes;
+  if (engine->bytes_asked < LOOK_EVERY && !engine->crowded)
+    return false;
+  engine->bytes_asked = 0;
+  bool was_crowded = engine->crowded;
+  engine->crowded = config->memory () > config->max_bytes + config->memory_slack;
+  if (engine->crowded && !was_crowded) {
+    malloc_trim (0);
+    engine->crowded = config->memory () > config->max_bytes + config->memory_slack;
+    engine->bytes_peak = engine->bytes_used;
+  }
+  return engine->crowded;
+}
+
+static bool
+has_room (const LeaseEngine *engine, uint64_t bytes, unsigned nodes)
+{
+  const LeaseEngineConfig *config = &engine->config;
+  uint64_t count = lease_tree_node_count (engine->tree) - engine->ended_nodes;
+
+  return bytes <= config->max_bytes - MIN (engine->bytes_used, config->max_bytes) &&
+         nodes <= config->max_nodes - MIN (count, config->max_nodes);
+}
+
+int
+lease_op_check_room (LeaseOp *op, uint64_t bytes, unsigned nodes)
+{
+  /* What asks for nothing always fits. */
+  bool more = bytes > 0 || nodes > 0;
+
+  if (more && lease_engine_is_crowded (op->engine, bytes))
+    return -ENOSPC;
+  while (more && !has_room (op->engine, bytes, nodes)) {
+    more = lease_op_settle (op, SETTLE_SLICE);
+    if (!more && !has_room (op->engine, bytes, nodes))
+      return -ENOSPC;
+  }
+  return 0;
+}
+
+int
+lease_op_check_lease_room (LeaseOp *op)
+{
+  const LeaseDir *dir = op->engine->leases_dir->dir;
+  bool more = true;
+
+  while (dir->entry_count - dir->dead_count >= op->engine->config.max_leases) {
+    if (!more)
+      return -ENOSPC;
+    more = lease_op_settle (op, SETTLE_SLICE);
+  }
+  return 0;
+}
+
+bool
+lease_engine_has_shrunk (LeaseEngine *engine)
+{
+  engine->bytes_peak = MAX (engine->bytes_peak, engine->bytes_used);
+  uint64_t enough = engine->crowded ? TRIM_MIN : MAX (engine->bytes_peak / 2, TRIM_MIN);
+  if (engine->bytes_peak - engine->bytes_used < enough)
+    return false;
+  engine->bytes_peak = engine->bytes_used;
+  return true;
+}
