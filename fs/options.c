@@ -71,6 +71,7 @@ static const struct fuse_opt option_table[] = {
   SETTING ("gid", gid),
   FUSE_OPT_KEY ("noatime", KEY_NOATIME),
   FUSE_OPT_KEY ("nodiratime", KEY_NODIRATIME),
+  FUSE_OPT_KEY ("relatime", FUSE_OPT_KEY_DISCARD), /* the default, and libfuse does not know it */
   FUSE_OPT_END,
 };
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 
-/* Works through the names that the engine wants removed, in batches. Only during a batch does it
- * hold the mount open, so that it can be unmounted between two.
+/* Works through the names that the engine wants removed, in batches, and tells the kernel of those
+ * that it holds for too long. Only during a batch does it hold the mount open, so that it can be
+ * unmounted between two.
  *
  * It goes by paths, which other users change meanwhile, so it takes care not to be led astray: the
  * root that it opens must be on the mount's own device, paths must stay beneath it and contain no
@@ -40,6 +41,7 @@ struct FsReaper {
   pthread_mutex_t lock;
   pthread_cond_t changed; /* woken or stop */
   bool woken;             /* lock */
+  GArray *expiring;       /* of uint64_t node ids; lock */
   bool stop;              /* lock */
 };
 
@@ -148,6 +150,50 @@ bury (FsReaper *reaper, Batch *batch, const LeaseGrave *grave)
                                  strlen (grave->name));
 }
 
+typedef struct {
+  uint64_t parent;
+  char *text;
+} Name;
+
+static void
+clear_name (void *data)
+{
+  Name *name = data;
+
+  g_free (name->text);
+}
+
+static void
+copy_name (uint64_t parent, const char *text, void *data)
+{
+  Name name = { parent, g_strdup (text) };
+
+  g_array_append_val ((GArray *)data, name);
+}
+
+/* Ends the names of nodes whose deadline has become earlier than was said when they were given out.
+ */
+static void
+expire_names (FsReaper *reaper)
+{
+  pthread_mutex_lock (&reaper->lock);
+  g_autoptr (GArray) ids = reaper->expiring;
+  reaper->expiring = g_array_new (FALSE, FALSE, sizeof (uint64_t));
+  pthread_mutex_unlock (&reaper->lock);
+
+  for (unsigned i = 0; i < ids->len && !is_stopped (reaper); i++) {
+    g_autoptr (GArray) names = g_array_new (FALSE, FALSE, sizeof (Name));
+    g_array_set_clear_func (names, clear_name);
+    lease_engine_names (reaper->context->engine, g_array_index (ids, uint64_t, i), copy_name,
+                        names);
+    for (unsigned j = 0; j < names->len; j++) {
+      const Name *name = &g_array_index (names, Name, j);
+      fuse_lowlevel_notify_expire_entry (reaper->session, fs_ino (name->parent, LEASE_FILE_NONE),
+                                         name->text, strlen (name->text), FUSE_LL_EXPIRE_ONLY);
+    }
+  }
+}
+
 /* Returns whether there may be more to do. */
 static bool
 work_batch (FsReaper *reaper)
@@ -155,6 +201,7 @@ work_batch (FsReaper *reaper)
   Batch batch = { .root = -1, .directory = -1 };
   int error = 0;
 
+  expire_names (reaper);
   for (unsigned i = 0; i < BATCH && error != -ENOENT && !is_stopped (reaper); i++) {
     g_auto (LeaseGrave) grave = { 0 };
     LeaseCaller by = as_reaper ();
@@ -201,6 +248,7 @@ fs_reaper_new (FsContext *context, struct fuse_session *session, const char *mou
   reaper->session = session;
   reaper->mountpoint = mountpoint;
   reaper->device = device;
+  reaper->expiring = g_array_new (FALSE, FALSE, sizeof (uint64_t));
   pthread_mutex_init (&reaper->lock, NULL);
   pthread_cond_init (&reaper->changed, NULL);
   if (pthread_create (&reaper->thread, NULL, run, reaper) != 0)
@@ -212,6 +260,16 @@ void
 fs_reaper_wake (FsReaper *reaper)
 {
   pthread_mutex_lock (&reaper->lock);
+  reaper->woken = true;
+  pthread_cond_signal (&reaper->changed);
+  pthread_mutex_unlock (&reaper->lock);
+}
+
+void
+fs_reaper_expire (FsReaper *reaper, uint64_t id)
+{
+  pthread_mutex_lock (&reaper->lock);
+  g_array_append_val (reaper->expiring, id);
   reaper->woken = true;
   pthread_cond_signal (&reaper->changed);
   pthread_mutex_unlock (&reaper->lock);
@@ -234,6 +292,7 @@ fs_reaper_stop (FsReaper *reaper)
 void
 fs_reaper_free (FsReaper *reaper)
 {
+  g_array_unref (reaper->expiring);
   pthread_cond_destroy (&reaper->changed);
   pthread_mutex_destroy (&reaper->lock);
   g_free (reaper);

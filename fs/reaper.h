@@ -21,6 +21,10 @@ FsReaper *fs_reaper_new (FsContext *context, struct fuse_session *session, const
 /* Something has ended. Any thread; returns at once. */
 void fs_reaper_wake (FsReaper *reaper);
 
+/* The names of node `id` hold for longer than they may. The kernel is told to ask for them again,
+ * which takes the locks of their directories. Any thread; returns at once. */
+void fs_reaper_expire (FsReaper *reaper, uint64_t id);
+
 /* Lets the name under way be finished, and ends the thread. Requests must still be served
  * meanwhile; they may go on waking it, to no effect. What has not been removed by then stays
  * invisible. Returns false where the thread has not ended after a while: anybody who may list a

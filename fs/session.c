@@ -54,6 +54,11 @@ on_event (LeaseEvent event, uint64_t id, void *data)
   case LEASE_EVENT_STALE:
     fs_stale_tell (session->stale, id);
     break;
+  case LEASE_EVENT_NAMES:
+    reaper = g_atomic_pointer_get (&session->reaper);
+    if (reaper != NULL)
+      fs_reaper_expire (reaper, id);
+    break;
   case LEASE_EVENT_EARLIER:
     fs_timer_arm (session->timer);
     break;

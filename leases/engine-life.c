@@ -4,12 +4,16 @@
 
 #include "leases/engine-private.h"
 
-/* The attributes of all that is attached were given out with a deadline that is too late now. */
+/* The attributes and names of all that is attached were given out with a deadline that is too late
+ * now. */
 static void
 tell_shortened (LeaseOp *op, const Lease *lease)
 {
-  for (const GList *link = lease->members.head; link != NULL; link = link->next)
+  for (const GList *link = lease->members.head; link != NULL; link = link->next) {
     lease_op_tell_stale (op, link->data, true);
+    lease_op_tell_names (op, link->data);
+  }
+  lease_op_tell_names (op, lease->directory);
   lease_op_tell_stale (op, op->engine->leases_dir, false);
 }
 

@@ -542,3 +542,14 @@ lease_engine_list (LeaseEngine *engine, const LeaseCaller *by, uint64_t id, uint
   }
   return 0;
 }
+
+void
+lease_engine_names (LeaseEngine *engine, uint64_t id,
+                    void (*each) (uint64_t parent, const char *name, void *data), void *data)
+{
+  pthread_mutex_lock (&engine->lock);
+  const LeaseNode *node = lease_tree_node (engine->tree, id);
+  for (const LeaseName *name = node == NULL ? NULL : node->names; name != NULL; name = name->next)
+    each (name->parent->id, name->text, data);
+  pthread_mutex_unlock (&engine->lock);
+}

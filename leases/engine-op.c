@@ -17,6 +17,13 @@ lease_op_begin (LeaseEngine *engine, const LeaseCaller *by)
   return (LeaseOp){ .engine = engine, .by = by, .now = engine->now };
 }
 
+static void
+tell_all (LeaseEngine *engine, LeaseEvent event, const GArray *ids)
+{
+  for (unsigned i = 0; ids != NULL && i < ids->len; i++)
+    engine->notify (event, g_array_index (ids, uint64_t, i), engine->notify_data);
+}
+
 void
 lease_op_end (LeaseOp *op)
 {
@@ -25,15 +32,15 @@ lease_op_end (LeaseOp *op)
 
   pthread_mutex_unlock (&engine->lock);
   if (engine->notify != NULL) {
-    for (unsigned i = 0; op->stale != NULL && i < op->stale->len; i++)
-      engine->notify (LEASE_EVENT_STALE, g_array_index (op->stale, uint64_t, i),
-                      engine->notify_data);
+    tell_all (engine, LEASE_EVENT_STALE, op->stale);
+    tell_all (engine, LEASE_EVENT_NAMES, op->names);
     if (op->earlier)
       engine->notify (LEASE_EVENT_EARLIER, 0, engine->notify_data);
     if (op->ended)
       engine->notify (LEASE_EVENT_ENDED, 0, engine->notify_data);
   }
   g_clear_pointer (&op->stale, g_array_unref);
+  g_clear_pointer (&op->names, g_array_unref);
   if (trim)
     malloc_trim (0);
 }
@@ -271,6 +278,7 @@ lease_op_attach (LeaseOp *op, LeaseNode *node, Lease *lease)
   g_queue_push_tail_link (&lease->members, &node->member);
   op->engine->generation++;
   lease_op_tell_stale (op, node, true);
+  lease_op_tell_names (op, node);
 }
 
 void
@@ -292,24 +300,30 @@ lease_op_touch_names (LeaseOp *op, LeaseNode *parent)
 }
 
 static void
-add_stale (LeaseOp *op, const LeaseNode *node)
+add_id (GArray **ids, const LeaseNode *node)
 {
-  /* What nobody has pinned, nobody has attributes of. */
+  /* What nobody has pinned, nobody has attributes or names of. */
   if (node->pins == 0 && node->id != LEASE_ROOT)
     return;
-  if (op->stale == NULL)
-    op->stale = g_array_new (FALSE, FALSE, sizeof (uint64_t));
-  g_array_append_val (op->stale, node->id);
+  if (*ids == NULL)
+    *ids = g_array_new (FALSE, FALSE, sizeof (uint64_t));
+  g_array_append_val (*ids, node->id);
+}
+
+void
+lease_op_tell_names (LeaseOp *op, const LeaseNode *node)
+{
+  add_id (&op->names, node);
 }
 
 void
 lease_op_tell_stale (LeaseOp *op, const LeaseNode *node, bool parents)
 {
-  add_stale (op, node);
+  add_id (&op->stale, node);
   for (const LeaseName *name = node->names; parents && name != NULL; name = name->next) {
     /* The keys of a lease often share a directory: once will do. */
     if (name->parent->id != op->stale_parent)
-      add_stale (op, name->parent);
+      add_id (&op->stale, name->parent);
     op->stale_parent = name->parent->id;
   }
 }

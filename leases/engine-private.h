@@ -61,6 +61,7 @@ typedef struct {
   const LeaseCaller *by;
   LeaseTime now;
   GArray *stale;         /* of uint64_t ids; NULL while there are none */
+  GArray *names;         /* the same, of nodes whose names hold for too long */
   uint64_t stale_parent; /* the last directory among them that was told for what is in it */
   bool earlier;
   bool ended;
@@ -138,6 +139,10 @@ void lease_op_touch_names (LeaseOp *op, LeaseNode *parent);
 /* Cached attributes of `node` are wrong from now on; with `parents`, also those of the directories
  * that have it. */
 void lease_op_tell_stale (LeaseOp *op, const LeaseNode *node, bool parents);
+
+/* So are its names, though the kernel looks at the attributes before it trusts them in nearly all
+ * calls: to look at them, at the end, it need only be told at leisure. */
+void lease_op_tell_names (LeaseOp *op, const LeaseNode *node);
 
 /* Room: engine-room.c. */
 

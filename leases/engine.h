@@ -86,8 +86,10 @@ typedef struct {
 /* What the engine has to say unasked. Told in the thread of the call that caused it, before that
  * call returns, with no lock held. */
 typedef enum {
-  LEASE_EVENT_STALE,   /* attributes of node `id` that were given out are too old already: drop them
+  LEASE_EVENT_STALE, /* attributes of node `id` that were given out are too old already: drop them
                           from any cache */
+  LEASE_EVENT_NAMES, /* names of node `id` that were given out hold for too long: end that soon, see
+                          lease_engine_names() */
   LEASE_EVENT_EARLIER, /* the earliest deadline has moved forward: call lease_engine_earliest()
                           again */
   LEASE_EVENT_ENDED,   /* something has ended: lease_engine_next_grave() has work */
@@ -171,6 +173,11 @@ typedef bool (*LeaseListEach) (const char *name, const LeaseAttr *attr, uint64_t
  * order. With `pin`, every node for which `each` returned true is pinned once. */
 int lease_engine_list (LeaseEngine *engine, const LeaseCaller *by, uint64_t id, uint64_t cookie,
                        bool pin, LeaseListEach each, void *data);
+
+/* Calls `each` for every name of node `id`; none if there is no such node. Under the engine's lock:
+ * it only copies. */
+void lease_engine_names (LeaseEngine *engine, uint64_t id,
+                         void (*each) (uint64_t parent, const char *name, void *data), void *data);
 
 /* Metadata: leases/engine-nodes.c. */
 

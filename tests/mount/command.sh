@@ -140,9 +140,27 @@ test_own_options_of_fuse_and_mount_pass() {
   stop
 }
 
+test_own_noatime_holds_here_too() {
+  local options before
+  for options in relatime noatime; do
+    start -o "$options"
+    echo v >key
+    before=$(stat -c %X%x key)
+    sleep 0.02
+    cat key
+    case $options in
+    relatime) not is "$before" stat -c %X%x key ;;
+    *) is "$before" stat -c %X%x key ;;
+    esac
+    stop
+  done
+}
+
 # mount(8) looks for programs in system folders only, so this one is named with its path.
 test_own_mount_8_can_mount_it() {
-  mount -t fuse "$LEASEFS#none" "$mnt" -o min_ttl=3,nodev,nosuid
+  mount -t fuse "$LEASEFS#none" "$mnt" -o min_ttl=3,size=1g,nr_inodes=1k,mode=1755,nodev,nosuid
+  is 1755 stat -c %a "$mnt"
+  is '262144 1024' stat -f -c '%b %c' "$mnt"
   mkdir "$mnt/leases/a"
   echo 1 >"$mnt/leases/a/ttl"
   is 3 cat "$mnt/leases/a/granted"

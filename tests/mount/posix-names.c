@@ -421,6 +421,29 @@ long_name (size_t length)
 }
 
 static void
+test_a_file_handle_leads_to_its_file (void **state)
+{
+  union {
+    struct file_handle handle;
+    char space[sizeof (struct file_handle) + MAX_HANDLE_SZ];
+  } here = { .handle.handle_bytes = MAX_HANDLE_SZ };
+  int mount_id, directory, fd;
+  char byte;
+
+  calls_put ("f", "value");
+  assert_ok (name_to_handle_at (AT_FDCWD, "f", &here.handle, &mount_id, 0));
+  directory = calls_open (".", O_RDONLY | O_DIRECTORY);
+  assert_ok (rename ("f", "g"));
+  fd = assert_ok (open_by_handle_at (directory, &here.handle, O_RDONLY));
+  calls_pread (fd, &byte, 1, 0);
+  assert_int_equal (byte, 'v');
+  close (fd);
+  assert_ok (unlink ("g"));
+  assert_fails (ESTALE, open_by_handle_at (directory, &here.handle, O_RDONLY));
+  close (directory);
+}
+
+static void
 test_names_have_up_to_255_bytes (void **state)
 {
   char *good = long_name (255), *bad = long_name (256);
@@ -540,6 +563,7 @@ posix_names (void)
     CASE (test_symlinks_are_followed),
     CASE (test_a_symlink_itself_can_be_linked_and_moved),
     CASE (test_opening_only_what_was_asked_for),
+    CASE (test_a_file_handle_leads_to_its_file),
     CASE (test_names_have_up_to_255_bytes),
     CASE (test_names_are_made_of_any_bytes),
     CASE (test_a_working_directory_knows_its_path),

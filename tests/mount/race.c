@@ -33,6 +33,7 @@
 typedef enum {
   BORN_ATTACHED, /* made in the lease's directory, renamed to its place */
   CACHED_FIRST,  /* cached for long, then attached */
+  NAME_ONLY,     /* the same, hammered by an open that only finds the way (O_PATH) */
   SECOND_NAME,   /* hammered by another hard link than the one that is attached */
   MADE_ANEW,     /* somebody takes the name again in the instant that it becomes free */
   SHORTENED,     /* cached with a long TTL, then given a short one */
@@ -41,8 +42,13 @@ typedef enum {
   KINDS,
 } Kind;
 
-static const char *const kinds[] = { "born attached", "cached first", "second name", "made anew",
-                                     "shortened",     "refreshed",    "revoked" };
+static const char *const kinds[] = { "born attached", "cached first", "name only", "second name",
+                                     "made anew",     "shortened",    "refreshed", "revoked" };
+
+/* How to look for the key. */
+enum { BY_STAT, BY_READ, BY_PATH, WAYS };
+
+static const char *const ways[] = { "stat", "read", "path" };
 
 /* Shared between the processes of a round. */
 typedef struct {
@@ -52,7 +58,7 @@ typedef struct {
   struct {
     uint64_t found, missed;
     int64_t too_late, too_early; /* the worst violations, in ns */
-  } seen[2];
+  } seen[WAYS];
 } Shared;
 
 static Shared *shared;
@@ -109,10 +115,27 @@ look_by_read (const char *path)
   return size == (ssize_t)strlen (OLD) && memcmp (text, OLD, size) == 0;
 }
 
+/* Of all calls this one asks for no attributes: the name alone has to be gone. */
+static bool
+look_by_path (const char *path)
+{
+  struct stat st;
+  int fd = open (path, O_PATH | O_CLOEXEC);
+  if (fd < 0) {
+    if (errno != ENOENT)
+      die ("open for the path");
+    return false;
+  }
+  bool old = fstat (fd, &st) != 0 || st.st_size == (off_t)strlen (OLD);
+  close (fd);
+  return old;
+}
+
 static void
 hammer (int which, const char *path)
 {
-  bool (*look) (const char *) = which == 0 ? look_by_stat : look_by_read;
+  static bool (*const looks[]) (const char *) = { look_by_stat, look_by_read, look_by_path };
+  bool (*look) (const char *) = looks[which];
   bool last = false;
 
   while (!last) {
@@ -261,18 +284,28 @@ typedef enum {
   PROVED_NOTHING, /* a process got no turn on either side of the deadline, on a busy machine */
 } Verdict;
 
+/* Whoever asks for attributes makes the kernel find out that the name is gone too. So the one that
+ * asks for none is alone. */
+static bool
+is_way_of (Kind kind, int way)
+{
+  return (way == BY_PATH) == (kind == NAME_ONLY);
+}
+
 static Verdict
-judge (Kind kind, const Paths *paths, const pid_t children[2])
+judge (Kind kind, const Paths *paths, const pid_t children[WAYS])
 {
   Verdict verdict = HELD;
 
-  for (int i = 0; i < 2; i++) {
+  for (int i = 0; i < WAYS; i++) {
     int status;
+    if (!is_way_of (kind, i))
+      continue;
     if (waitpid (children[i], &status, 0) < 0 || status != 0)
       return BROKEN;
     if (shared->seen[i].too_late > 0 || shared->seen[i].too_early > 0) {
       printf ("# round %u (%s), %s: found %.3f ms too late, missed %.3f ms too early\n",
-              paths->round, kinds[kind], i == 0 ? "stat" : "read", shared->seen[i].too_late / 1e6,
+              paths->round, kinds[kind], ways[i], shared->seen[i].too_late / 1e6,
               shared->seen[i].too_early / 1e6);
       verdict = BROKEN;
     }
@@ -286,7 +319,7 @@ static Verdict
 play (Kind kind, unsigned round)
 {
   Paths paths = { .round = round };
-  pid_t children[2];
+  pid_t children[WAYS];
 
   snprintf (paths.lease, sizeof paths.lease, "leases/r%u", round);
   snprintf (paths.ttl, sizeof paths.ttl, "%s/ttl", paths.lease);
@@ -299,8 +332,8 @@ play (Kind kind, unsigned round)
   if (kind != SHORTENED)
     grant (paths.ttl, 250);
   fflush (NULL);
-  for (int i = 0; i < 2; i++)
-    if ((children[i] = fork ()) == 0) {
+  for (int i = 0; i < WAYS; i++)
+    if (is_way_of (kind, i) && (children[i] = fork ()) == 0) {
       prctl (PR_SET_PDEATHSIG, SIGKILL);
       hammer (i, kind == SECOND_NAME ? paths.other : paths.key);
       _exit (0);
@@ -330,7 +363,8 @@ play_kind (Kind kind, unsigned rounds, unsigned *round)
     Verdict verdict = play (kind, (*round)++);
     broken |= verdict == BROKEN;
     held += verdict != PROVED_NOTHING;
-    found += shared->seen[0].found + shared->seen[1].found;
+    for (int way = 0; way < WAYS; way++)
+      found += shared->seen[way].found;
   }
   if (held < rounds)
     printf ("# only %u rounds of %u proved anything: this machine is too busy\n", held, rounds);

@@ -788,6 +788,44 @@ test_attaching_makes_cached_attributes_stale (void **state)
 }
 
 static void
+append_name (uint64_t parent, const char *name, void *data)
+{
+  g_string_append_printf (data, "%" G_GUINT64_FORMAT "/%s ", parent, name);
+}
+
+static void
+test_names_that_hold_for_too_long_are_told (void **state)
+{
+  g_autoptr (GString) names = g_string_new (NULL);
+  g_autofree char *expected = NULL;
+  Fixture *fx = *state;
+  uint64_t d, f;
+
+  fx_lease (fx, "A", 10 * SECOND);
+  assert_ok (fx_mkdir (fx, "d"));
+  assert_ok (fx_file (fx, "d/f"));
+  assert_ok (fx_link (fx, "d/f", "g"));
+  d = fx_pin (fx, "d");
+  f = fx_pin (fx, "d/f");
+  fx_forget_events (fx);
+  assert_ok (fx_edit (fx, "A", "g\n"));
+  assert_int_equal (fx_count_events (fx, LEASE_EVENT_NAMES, f), 1);
+  assert_ok (fx_refresh (fx, "A"));
+  assert_ok (fx_grant (fx, "A", 20 * SECOND));
+  assert_int_equal (fx_count_events (fx, LEASE_EVENT_NAMES, 0), 1);
+  assert_ok (fx_grant (fx, "A", SECOND));
+  assert_int_equal (fx_count_events (fx, LEASE_EVENT_NAMES, f), 2);
+  assert_int_equal (fx_count_events (fx, LEASE_EVENT_NAMES, d), 0);
+  lease_engine_names (fx->engine, f, append_name, names);
+  expected = g_strdup_printf ("%d/g %" G_GUINT64_FORMAT "/f ", (int)LEASE_ROOT, d);
+  assert_string_equal (names->str, expected);
+  lease_engine_names (fx->engine, 9999, append_name, names);
+  assert_string_equal (names->str, expected);
+  fx_unpin (fx, d);
+  fx_unpin (fx, f);
+}
+
+static void
 test_nothing_is_said_about_what_nobody_has_cached (void **state)
 {
   Fixture *fx = *state;
@@ -921,6 +959,7 @@ main (void)
     fx_test (test_attributes_are_fresh_until_the_deadline),
     fx_test (test_a_free_name_stays_free_and_a_dead_one_may_go),
     fx_test (test_attaching_makes_cached_attributes_stale),
+    fx_test (test_names_that_hold_for_too_long_are_told),
     fx_test (test_nothing_is_said_about_what_nobody_has_cached),
     fx_test (test_a_lengthened_lease_makes_its_own_directory_stale_alone),
     fx_test (test_a_shortened_lease_makes_all_of_it_stale),

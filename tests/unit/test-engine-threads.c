@@ -18,9 +18,9 @@
 
 typedef struct {
   LeaseEngine *engine;
-  int64_t clock;             /* atomic */
-  unsigned events[3];        /* atomic */
-  pthread_barrier_t barrier; /* all threads begin together */
+  int64_t clock;                          /* atomic */
+  unsigned events[LEASE_EVENT_ENDED + 1]; /* atomic */
+  pthread_barrier_t barrier;              /* all threads begin together */
   uint64_t leases, d;
 } Arena;
 
