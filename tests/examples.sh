@@ -215,7 +215,9 @@ register_comes_and_goes() {
     echo old >services/zero
     register.sh watch services >"$work/seen" &
     eventually 5 grep -qx '+ zero old' "$work/seen"
-    ends_with 7 register.sh run services one 10.0.0.1:80 -- sh -c 'cat services/one; exit 7'
+    # It lasts until it has been seen.
+    ends_with 7 register.sh run services one 10.0.0.1:80 -- \
+        sh -c 'until grep -q one "$0"; do sleep 0.02; done; cat services/one; exit 7' "$work/seen"
     eventually 5 grep -qx -e '- one' "$work/seen"
     no_lease
     printf '%s\n' '+ zero old' '+ one 10.0.0.1:80' '- one' | diff - "$work/seen"

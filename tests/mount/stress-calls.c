@@ -25,7 +25,8 @@
 /* Some chmod has let others write to `keys`, so that root does not. */
 #define SHARED EPERM
 /* A page of a mapping could not be written back, because the lease had ended. The kernel makes EIO
- * of every such error, and tells any one who has the file open. */
+ * of every such error, and tells any one who has the file open, in the next call that would write
+ * back. */
 #define NOT_WRITTEN_BACK EIO, ESTALE
 /* While somebody writes a command that is longer than the file's present text, somebody else asks
  * for its size: then the kernel may clear what is beyond it, before it sends the command. */
@@ -61,10 +62,10 @@ static const struct {
   [READ] = { "read", { ENDED } },
   [WRITE] = { "write", { ENDED } },
   [FTRUNCATE] = { "ftruncate", { ENDED } },
-  [FALLOCATE] = { "fallocate", { ENDED } },
+  [FALLOCATE] = { "fallocate", { ENDED, NOT_WRITTEN_BACK } },
   [SEEK] = { "lseek", { ENDED, ENXIO } },
   /* EINVAL where a file would be copied onto itself */
-  [COPY] = { "copy_file_range", { ENDED, EINVAL } },
+  [COPY] = { "copy_file_range", { ENDED, EINVAL, NOT_WRITTEN_BACK } },
   [FSTAT] = { "fstat", { ENDED } },
   [FTOUCH] = { "futimens", { ENDED } },
   [FCHMOD] = { "fchmod", { ENDED } },
