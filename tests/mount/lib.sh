@@ -127,7 +127,7 @@ run_tests() {
     else
       failed=1
       echo "not ok $number - $name"
-      tail -n 40 "$work/output" "$log" | sed 's/^/# /'
+      tail -n 400 "$work/output" "$log" | sed 's/^/# /'
       while mountpoint -q "$mnt"; do umount -l "$mnt"; done
     fi
   done
