@@ -29,6 +29,11 @@
 /* How long to wait for the thread to end. */
 #define STOP_S 2
 
+/* How long names that hold for too long are collected before they are told: off the path of those
+ * who attach, and once for what is attached again and again. */
+#define EXPIRE_NS 5000000
+#define NS_PER_S 1000000000
+
 /* Steps of the engine under its lock for one name. */
 #define STEPS 256
 
@@ -41,7 +46,8 @@ struct FsReaper {
   pthread_mutex_t lock;
   pthread_cond_t changed; /* woken or stop */
   bool woken;             /* lock */
-  GArray *expiring;       /* of uint64_t node ids; lock */
+  GHashTable *expiring;   /* a set of node ids; lock */
+  struct timespec due;    /* when these are to be told, CLOCK_MONOTONIC; lock */
   bool stop;              /* lock */
 };
 
@@ -176,16 +182,19 @@ copy_name (uint64_t parent, const char *text, void *data)
 static void
 expire_names (FsReaper *reaper)
 {
+  GHashTableIter iter;
+  void *id;
+
   pthread_mutex_lock (&reaper->lock);
-  g_autoptr (GArray) ids = reaper->expiring;
-  reaper->expiring = g_array_new (FALSE, FALSE, sizeof (uint64_t));
+  g_autoptr (GHashTable) ids = reaper->expiring;
+  reaper->expiring = g_hash_table_new (NULL, NULL);
   pthread_mutex_unlock (&reaper->lock);
 
-  for (unsigned i = 0; i < ids->len && !is_stopped (reaper); i++) {
+  g_hash_table_iter_init (&iter, ids);
+  while (g_hash_table_iter_next (&iter, &id, NULL) && !is_stopped (reaper)) {
     g_autoptr (GArray) names = g_array_new (FALSE, FALSE, sizeof (Name));
     g_array_set_clear_func (names, clear_name);
-    lease_engine_names (reaper->context->engine, g_array_index (ids, uint64_t, i), copy_name,
-                        names);
+    lease_engine_names (reaper->context->engine, GPOINTER_TO_SIZE (id), copy_name, names);
     for (unsigned j = 0; j < names->len; j++) {
       const Name *name = &g_array_index (names, Name, j);
       fuse_lowlevel_notify_expire_entry (reaper->session, fs_ino (name->parent, LEASE_FILE_NONE),
@@ -218,8 +227,12 @@ static bool
 wait_for_work (FsReaper *reaper)
 {
   pthread_mutex_lock (&reaper->lock);
-  while (!reaper->woken && !reaper->stop)
-    pthread_cond_wait (&reaper->changed, &reaper->lock);
+  bool due = false;
+  while (!reaper->woken && !reaper->stop && !due)
+    if (g_hash_table_size (reaper->expiring) == 0)
+      pthread_cond_wait (&reaper->changed, &reaper->lock);
+    else
+      due = pthread_cond_timedwait (&reaper->changed, &reaper->lock, &reaper->due) == ETIMEDOUT;
   reaper->woken = false;
   bool stop = reaper->stop;
   pthread_mutex_unlock (&reaper->lock);
@@ -243,14 +256,18 @@ fs_reaper_new (FsContext *context, struct fuse_session *session, const char *mou
                dev_t device)
 {
   FsReaper *reaper = g_new0 (FsReaper, 1);
+  pthread_condattr_t monotonic;
 
   reaper->context = context;
   reaper->session = session;
   reaper->mountpoint = mountpoint;
   reaper->device = device;
-  reaper->expiring = g_array_new (FALSE, FALSE, sizeof (uint64_t));
+  reaper->expiring = g_hash_table_new (NULL, NULL);
   pthread_mutex_init (&reaper->lock, NULL);
-  pthread_cond_init (&reaper->changed, NULL);
+  pthread_condattr_init (&monotonic);
+  pthread_condattr_setclock (&monotonic, CLOCK_MONOTONIC);
+  pthread_cond_init (&reaper->changed, &monotonic);
+  pthread_condattr_destroy (&monotonic);
   if (pthread_create (&reaper->thread, NULL, run, reaper) != 0)
     g_error ("cannot start the reaper's thread");
   return reaper;
@@ -269,9 +286,14 @@ void
 fs_reaper_expire (FsReaper *reaper, uint64_t id)
 {
   pthread_mutex_lock (&reaper->lock);
-  g_array_append_val (reaper->expiring, id);
-  reaper->woken = true;
-  pthread_cond_signal (&reaper->changed);
+  if (g_hash_table_size (reaper->expiring) == 0) {
+    clock_gettime (CLOCK_MONOTONIC, &reaper->due);
+    reaper->due.tv_nsec += EXPIRE_NS;
+    reaper->due.tv_sec += reaper->due.tv_nsec / NS_PER_S;
+    reaper->due.tv_nsec %= NS_PER_S;
+    pthread_cond_signal (&reaper->changed);
+  }
+  g_hash_table_add (reaper->expiring, GSIZE_TO_POINTER (id));
   pthread_mutex_unlock (&reaper->lock);
 }
 
@@ -292,7 +314,7 @@ fs_reaper_stop (FsReaper *reaper)
 void
 fs_reaper_free (FsReaper *reaper)
 {
-  g_array_unref (reaper->expiring);
+  g_hash_table_unref (reaper->expiring);
   pthread_cond_destroy (&reaper->changed);
   pthread_mutex_destroy (&reaper->lock);
   g_free (reaper);
