@@ -68,7 +68,9 @@ fs_log_restore (void)
 
   if (own_stderr < 0)
     return;
-  ssize_t length = pread (STDERR_FILENO, text, sizeof text - 1, 0);
+  off_t end = lseek (STDERR_FILENO, 0, SEEK_END);
+  ssize_t length =
+      pread (STDERR_FILENO, text, sizeof text - 1, MAX (end - (off_t)sizeof text + 1, 0));
   dup2 (own_stderr, STDERR_FILENO);
   close (own_stderr);
   own_stderr = -1;

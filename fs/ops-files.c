@@ -74,7 +74,7 @@ fs_write (fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t o
   } else if (fi != NULL && fi->writepage) {
     error = -EINVAL; /* a page of a mapping is no command */
   } else {
-    FsPseudoWrite write = { fuse_req_ctx (req)->pid, offset, data, size };
+    FsPseudoWrite write = { fuse_req_ctx (req)->pid, by.uid, offset, data, size };
     error = write_pseudo (req, &by, ino, &write);
   }
 

@@ -212,7 +212,8 @@ command_keys (FsPseudo *pseudo, const LeaseCaller *by, uint64_t id, const char *
 static bool
 is_first_part (const FsPseudo *pseudo, const FsPseudoWrite *write)
 {
-  return write->size > 0 && write->size < pseudo->page_size &&
+  /* Threads of another namespace have no number here, and could not be told apart. */
+  return write->writer != 0 && write->size > 0 && write->size < pseudo->page_size &&
          (write->offset + write->size) % pseudo->page_size == 0 &&
          write->text[write->size - 1] != '\n';
 }
@@ -220,7 +221,8 @@ is_first_part (const FsPseudo *pseudo, const FsPseudoWrite *write)
 static FsRecentKey
 part_key (fuse_ino_t ino, const FsPseudoWrite *write)
 {
-  return (FsRecentKey){ .ino = ino, .thread = write->writer };
+  return (FsRecentKey){ .ino = ino,
+                        .thread = (uint64_t)write->uid << 32 | (uint32_t)write->writer };
 }
 
 /* Keeps what was written as the first part of a command to `ino`. */

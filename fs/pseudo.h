@@ -36,7 +36,9 @@ int fs_pseudo_text (FsPseudo *pseudo, const LeaseCaller *by, uint64_t id, LeaseF
 
 /* One WRITE request. */
 typedef struct {
-  pid_t writer; /* the thread that made the system call */
+  pid_t
+      writer; /* the thread that made the system call; 0 if it is in a namespace that we see not */
+  uid_t uid;  /* its user */
   off_t offset;
   const char *text;
   size_t size;

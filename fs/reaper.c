@@ -177,30 +177,43 @@ copy_name (uint64_t parent, const char *text, void *data)
   g_array_append_val ((GArray *)data, name);
 }
 
-/* Ends the names of nodes whose deadline has become earlier than was said when they were given out.
- */
-static void
-expire_names (FsReaper *reaper)
+/* A node to be told of, or 0. */
+static uint64_t
+next_expiring (FsReaper *reaper)
 {
   GHashTableIter iter;
-  void *id;
+  void *id = NULL;
 
   pthread_mutex_lock (&reaper->lock);
-  g_autoptr (GHashTable) ids = reaper->expiring;
-  reaper->expiring = g_hash_table_new (NULL, NULL);
+  g_hash_table_iter_init (&iter, reaper->expiring);
+  if (g_hash_table_iter_next (&iter, &id, NULL))
+    g_hash_table_iter_remove (&iter);
   pthread_mutex_unlock (&reaper->lock);
+  return GPOINTER_TO_SIZE (id);
+}
 
-  g_hash_table_iter_init (&iter, ids);
-  while (g_hash_table_iter_next (&iter, &id, NULL) && !is_stopped (reaper)) {
+/* Ends names of nodes whose deadline has become earlier than was said when they were given out, up
+ * to about a batch of them. Returns whether some may be left. */
+static bool
+expire_names (FsReaper *reaper)
+{
+  unsigned done = 0;
+
+  while (done < BATCH && !is_stopped (reaper)) {
+    uint64_t id = next_expiring (reaper);
+    if (id == 0)
+      return false;
     g_autoptr (GArray) names = g_array_new (FALSE, FALSE, sizeof (Name));
     g_array_set_clear_func (names, clear_name);
-    lease_engine_names (reaper->context->engine, GPOINTER_TO_SIZE (id), copy_name, names);
-    for (unsigned j = 0; j < names->len; j++) {
-      const Name *name = &g_array_index (names, Name, j);
+    lease_engine_names (reaper->context->engine, id, BATCH, copy_name, names);
+    for (unsigned i = 0; i < names->len; i++) {
+      const Name *name = &g_array_index (names, Name, i);
       fuse_lowlevel_notify_expire_entry (reaper->session, fs_ino (name->parent, LEASE_FILE_NONE),
                                          name->text, strlen (name->text), FUSE_LL_EXPIRE_ONLY);
     }
+    done += names->len + 1;
   }
+  return true;
 }
 
 /* Returns whether there may be more to do. */
@@ -210,7 +223,7 @@ work_batch (FsReaper *reaper)
   Batch batch = { .root = -1, .directory = -1 };
   int error = 0;
 
-  expire_names (reaper);
+  bool more = expire_names (reaper);
   for (unsigned i = 0; i < BATCH && error != -ENOENT && !is_stopped (reaper); i++) {
     g_auto (LeaseGrave) grave = { 0 };
     LeaseCaller by = as_reaper ();
@@ -219,7 +232,7 @@ work_batch (FsReaper *reaper)
       bury (reaper, &batch, &grave);
   }
   batch_end (&batch);
-  return error != -ENOENT;
+  return more || error != -ENOENT;
 }
 
 /* Returns whether there is work; false: to stop. */

@@ -85,6 +85,8 @@ check_mountpoint (FsSession *session, GError **error)
 
   if (code == 0 && (session->mountpoint = realpath (path, NULL)) != NULL)
     return true;
+  if (code == 0)
+    code = errno;
   if (code == ENOENT)
     advice = "; make it with 'mkdir -p'";
   else if (code == ENOTDIR)

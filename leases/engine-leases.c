@@ -147,6 +147,23 @@ plan_edit (LeaseOp *op, Lease *lease, const LeaseKeysLine *line, GHashTable *pla
   return 0;
 }
 
+/* Of all edits of a node, only what comes out of them in the end is done. */
+static void
+apply_edit (LeaseOp *op, const Edit *edit, GHashTable *planned)
+{
+  void *lease;
+
+  if (edit->name != NULL)
+    edit->name->told = edit->lease != NULL;
+  if (!g_hash_table_steal_extended (planned, edit->node, NULL, &lease))
+    return;
+  edit->node->ctime_ns = op->by->wall_ns;
+  if (lease != NULL)
+    lease_op_attach (op, edit->node, lease);
+  else
+    lease_op_detach (op, edit->node);
+}
+
 int
 lease_engine_edit_keys (LeaseEngine *engine, const LeaseCaller *by, uint64_t id,
                         const GArray *lines)
@@ -164,15 +181,8 @@ lease_engine_edit_keys (LeaseEngine *engine, const LeaseCaller *by, uint64_t id,
   if (error != 0)
     return error;
 
-  for (unsigned i = 0; i < lines->len; i++) {
-    edits[i].node->ctime_ns = by->wall_ns;
-    if (edits[i].name != NULL)
-      edits[i].name->told = edits[i].lease != NULL;
-    if (edits[i].lease != NULL)
-      lease_op_attach (&op, edits[i].node, lease);
-    else
-      lease_op_detach (&op, edits[i].node);
-  }
+  for (unsigned i = 0; i < lines->len; i++)
+    apply_edit (&op, &edits[i], planned);
   return 0;
 }
 
@@ -190,10 +200,9 @@ lease_engine_keys (LeaseEngine *engine, const LeaseCaller *by, uint64_t id, size
   for (const GList *link = lease->members.head; link != NULL; link = link->next) {
     const LeaseNode *node = link->data;
     for (const LeaseName *name = node->names; name != NULL; name = name->next) {
-      g_autofree char *path = NULL;
-      if (!lease_op_goes_with_parent (&op, name->parent) && lease_owner_may_see (lease, name))
-        path = lease_tree_path (name);
-      if (path != NULL)
+      g_autofree char *path = lease_tree_path (name); /* NULL if that is too long to walk */
+      if (path != NULL && !lease_op_goes_with_parent (&op, name->parent) &&
+          lease_owner_may_see (lease, name))
         g_byte_array_append (paths, (const guint8 *)path, strlen (path) + 1);
       if (paths->len > max)
         return -EFBIG;

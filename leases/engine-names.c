@@ -269,7 +269,7 @@ is_empty (LeaseOp *op, const LeaseNode *directory)
   LeaseName *name = NULL;
 
   while ((name = lease_tree_next (directory, name == NULL ? 0 : name->cookie)) != NULL)
-    if (!lease_op_is_over (op, name->node))
+    if (!lease_op_is_over_here (op, name->node))
       return false;
   return true;
 }
@@ -532,7 +532,7 @@ lease_engine_list (LeaseEngine *engine, const LeaseCaller *by, uint64_t id, uint
   for (LeaseName *name; (name = lease_tree_next (directory, cookie)) != NULL;
        cookie = name->cookie) {
     LeaseAttr attr;
-    if (!by->reaper && lease_op_is_over (&op, name->node))
+    if (!by->reaper && lease_op_is_over_here (&op, name->node))
       continue;
     lease_op_fill_attr (&op, name->node, &attr);
     if (!each (name->text, &attr, name->cookie, data))
@@ -544,12 +544,13 @@ lease_engine_list (LeaseEngine *engine, const LeaseCaller *by, uint64_t id, uint
 }
 
 void
-lease_engine_names (LeaseEngine *engine, uint64_t id,
+lease_engine_names (LeaseEngine *engine, uint64_t id, unsigned max,
                     void (*each) (uint64_t parent, const char *name, void *data), void *data)
 {
   pthread_mutex_lock (&engine->lock);
   const LeaseNode *node = lease_tree_node (engine->tree, id);
-  for (const LeaseName *name = node == NULL ? NULL : node->names; name != NULL; name = name->next)
+  const LeaseName *name = node == NULL ? NULL : node->names;
+  for (; name != NULL && max > 0; name = name->next, max--)
     each (name->parent->id, name->text, data);
   pthread_mutex_unlock (&engine->lock);
 }

@@ -14,7 +14,7 @@ lease_op_begin (LeaseEngine *engine, const LeaseCaller *by)
 {
   pthread_mutex_lock (&engine->lock);
   engine->now = MAX (engine->now, by->now);
-  return (LeaseOp){ .engine = engine, .by = by, .now = engine->now };
+  return (LeaseOp){ .engine = engine, .by = by, .now = engine->now, .number = ++engine->op_count };
 }
 
 static void
@@ -118,15 +118,20 @@ lease_op_goes_with_parent (LeaseOp *op, LeaseNode *directory)
 }
 
 bool
-lease_op_is_over (LeaseOp *op, LeaseNode *node)
+lease_op_is_over_here (LeaseOp *op, LeaseNode *node)
 {
   if (node->ended)
     return true;
-  if (S_ISDIR (node->mode) && lease_op_goes_with_parent (op, node))
-    return true;
   if (node->lease == NULL || !lease_is_over (node->lease, op->now))
     return false;
-  return !S_ISDIR (node->mode) || !keep_if_used (op, node);
+  return !S_ISDIR (node->mode) || lease_is_directory_of_lease (node) || !keep_if_used (op, node);
+}
+
+bool
+lease_op_is_over (LeaseOp *op, LeaseNode *node)
+{
+  return (S_ISDIR (node->mode) && lease_op_goes_with_parent (op, node)) ||
+         lease_op_is_over_here (op, node);
 }
 
 int
@@ -169,7 +174,7 @@ lease_op_find (LeaseOp *op, const LeaseNode *parent, const char *text)
 {
   LeaseName *name = lease_tree_find (parent, text);
 
-  if (name != NULL && !op->by->reaper && lease_op_is_over (op, name->node))
+  if (name != NULL && !op->by->reaper && lease_op_is_over_here (op, name->node))
     return NULL;
   return name;
 }
@@ -299,31 +304,29 @@ lease_op_touch_names (LeaseOp *op, LeaseNode *parent)
   parent->ctime_ns = op->by->wall_ns;
 }
 
+/* `last_op` is the operation in which the node was last added to such a list. */
 static void
-add_id (GArray **ids, const LeaseNode *node)
+add_id (const LeaseOp *op, GArray **ids, const LeaseNode *node, uint64_t *last_op)
 {
   /* What nobody has pinned, nobody has attributes or names of. */
-  if (node->pins == 0 && node->id != LEASE_ROOT)
+  if ((node->pins == 0 && node->id != LEASE_ROOT) || *last_op == op->number)
     return;
+  *last_op = op->number;
   if (*ids == NULL)
     *ids = g_array_new (FALSE, FALSE, sizeof (uint64_t));
   g_array_append_val (*ids, node->id);
 }
 
 void
-lease_op_tell_names (LeaseOp *op, const LeaseNode *node)
+lease_op_tell_names (LeaseOp *op, LeaseNode *node)
 {
-  add_id (&op->names, node);
+  add_id (op, &op->names, node, &node->names_op);
 }
 
 void
-lease_op_tell_stale (LeaseOp *op, const LeaseNode *node, bool parents)
+lease_op_tell_stale (LeaseOp *op, LeaseNode *node, bool parents)
 {
-  add_id (&op->stale, node);
-  for (const LeaseName *name = node->names; parents && name != NULL; name = name->next) {
-    /* The keys of a lease often share a directory: once will do. */
-    if (name->parent->id != op->stale_parent)
-      add_id (&op->stale, name->parent);
-    op->stale_parent = name->parent->id;
-  }
+  add_id (op, &op->stale, node, &node->stale_op);
+  for (const LeaseName *name = node->names; parents && name != NULL; name = name->next)
+    add_id (op, &op->stale, name->parent, &name->parent->stale_op);
 }

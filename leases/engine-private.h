@@ -46,11 +46,13 @@ struct LeaseEngine {
   LeaseTime
       now; /* the latest that any caller has brought: time never goes back between two operations */
   LeaseTime told;      /* the earliest deadline that the binding knows of */
+  uint64_t op_count;   /* operations begun */
   uint64_t generation; /* counts changes of names and attachments */
   uint64_t bytes_used;
   uint64_t bytes_peak;  /* the most that was used since memory was given back to the system */
   uint64_t bytes_asked; /* asked for since the last look at LeaseEngineConfig.memory */
   bool crowded;         /* what that look has shown: there is no room */
+  LeaseTime trimmed;    /* when memory was given back for that reason */
   uint64_t ended_nodes; /* nodes with `ended` set, which are there but count no more */
 };
 
@@ -60,9 +62,9 @@ typedef struct {
   LeaseEngine *engine;
   const LeaseCaller *by;
   LeaseTime now;
-  GArray *stale;         /* of uint64_t ids; NULL while there are none */
-  GArray *names;         /* the same, of nodes whose names hold for too long */
-  uint64_t stale_parent; /* the last directory among them that was told for what is in it */
+  uint64_t number; /* of the operation, from 1: each node is told of once in it */
+  GArray *stale;   /* of uint64_t ids; NULL while there are none */
+  GArray *names;   /* the same, of nodes whose names hold for too long */
   bool earlier;
   bool ended;
 } LeaseOp;
@@ -82,6 +84,9 @@ LeaseName *lease_op_find (LeaseOp *op, const LeaseNode *parent, const char *text
 /* Whether nothing may be seen of `node` any more. A directory whose lease is over while something
  * live is in it is not: it loses the lease here. */
 bool lease_op_is_over (LeaseOp *op, LeaseNode *node);
+
+/* The same of a node in a directory of which that has just been found false: without the way up. */
+bool lease_op_is_over_here (LeaseOp *op, LeaseNode *node);
 bool lease_is_over (const Lease *lease, LeaseTime now);
 
 /* Whether `directory` is the directory of a lease that is over, or lies in one that has ended, at
@@ -138,11 +143,11 @@ void lease_op_touch_names (LeaseOp *op, LeaseNode *parent);
 
 /* Cached attributes of `node` are wrong from now on; with `parents`, also those of the directories
  * that have it. */
-void lease_op_tell_stale (LeaseOp *op, const LeaseNode *node, bool parents);
+void lease_op_tell_stale (LeaseOp *op, LeaseNode *node, bool parents);
 
 /* So are its names, though the kernel looks at the attributes before it trusts them in nearly all
  * calls: to look at them, at the end, it need only be told at leisure. */
-void lease_op_tell_names (LeaseOp *op, const LeaseNode *node);
+void lease_op_tell_names (LeaseOp *op, LeaseNode *node);
 
 /* Room: engine-room.c. */
 

@@ -18,9 +18,10 @@
 /* A table and an array when they have just been made. */
 #define DIR_TABLES_COST 416
 
-/* Memory goes back to the system when the use of it has fallen by half, and by this much; where the
- * process has too much, by this much alone. */
+/* Memory goes back to the system when the use of it has fallen by half, and by this much; and where
+ * the process has too much, every now and then. */
 #define TRIM_MIN (4 << 20)
+#define TRIM_EVERY_NS (100 * LEASE_MILLISECOND)
 
 /* How many bytes may be asked for until the next look at what the process has. */
 #define LOOK_EVERY (1 << 20)
@@ -75,12 +76,11 @@ lease_engine_is_crowded (LeaseEngine *engine, uint64_t bytes)
   if (engine->bytes_asked < LOOK_EVERY && !engine->crowded)
     return false;
   engine->bytes_asked = 0;
-  bool was_crowded = engine->crowded;
   engine->crowded = config->memory () > config->max_bytes + config->memory_slack;
-  if (engine->crowded && !was_crowded) {
+  if (engine->crowded && engine->now - engine->trimmed >= TRIM_EVERY_NS) {
     malloc_trim (0);
+    engine->trimmed = engine->now;
     engine->crowded = config->memory () > config->max_bytes + config->memory_slack;
-    engine->bytes_peak = engine->bytes_used;
   }
   return engine->crowded;
 }
@@ -101,8 +101,12 @@ lease_op_check_room (LeaseOp *op, uint64_t bytes, unsigned nodes)
   /* What asks for nothing always fits. */
   bool more = bytes > 0 || nodes > 0;
 
-  if (more && lease_engine_is_crowded (op->engine, bytes))
-    return -ENOSPC;
+  if (more && lease_engine_is_crowded (op->engine, bytes)) {
+    while (lease_op_settle (op, SETTLE_SLICE))
+      continue;
+    if (lease_engine_is_crowded (op->engine, 0))
+      return -ENOSPC;
+  }
   while (more && !has_room (op->engine, bytes, nodes)) {
     more = lease_op_settle (op, SETTLE_SLICE);
     if (!more && !has_room (op->engine, bytes, nodes))
@@ -129,8 +133,7 @@ bool
 lease_engine_has_shrunk (LeaseEngine *engine)
 {
   engine->bytes_peak = MAX (engine->bytes_peak, engine->bytes_used);
-  uint64_t enough = engine->crowded ? TRIM_MIN : MAX (engine->bytes_peak / 2, TRIM_MIN);
-  if (engine->bytes_peak - engine->bytes_used < enough)
+  if (engine->bytes_peak - engine->bytes_used < MAX (engine->bytes_peak / 2, TRIM_MIN))
     return false;
   engine->bytes_peak = engine->bytes_used;
   return true;

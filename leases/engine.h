@@ -16,9 +16,9 @@
  * the engine keeps their names from being used and their modes, and the binding computes what they
  * show from lease_engine_info() and lease_engine_keys().
  *
- * Every function may be called from any thread, and takes one lock for a short time; none of them
- * waits for I/O. What they return is 0 or a negative errno. Beside the errors named at a function,
- * every one of them can return
+ * Every function may be called from any thread, and takes one lock, for a short time as long as
+ * the tree is not absurdly deep; none of them waits for I/O. What they return is 0 or a negative
+ * errno. Beside the errors named at a function, every one of them can return
  *   -ESTALE   the node does not exist any more, or the lease that it is attached to has ended
  *   -ENOTDIR  a directory was needed
  *
@@ -174,9 +174,9 @@ typedef bool (*LeaseListEach) (const char *name, const LeaseAttr *attr, uint64_t
 int lease_engine_list (LeaseEngine *engine, const LeaseCaller *by, uint64_t id, uint64_t cookie,
                        bool pin, LeaseListEach each, void *data);
 
-/* Calls `each` for every name of node `id`; none if there is no such node. Under the engine's lock:
- * it only copies. */
-void lease_engine_names (LeaseEngine *engine, uint64_t id,
+/* Calls `each` for up to `max` names of node `id`; none if there is no such node. Under the
+ * engine's lock: it only copies. */
+void lease_engine_names (LeaseEngine *engine, uint64_t id, unsigned max,
                          void (*each) (uint64_t parent, const char *name, void *data), void *data);
 
 /* Metadata: leases/engine-nodes.c. */

@@ -49,8 +49,9 @@ struct LeaseNode {
   bool ended; /* ended with its lease: nothing reaches it any more, however long it is pinned */
   int64_t atime_ns, mtime_ns, ctime_ns; /* since 1970 */
   LeaseName *names;
-  Lease *lease; /* what it is attached to; set by lease_tree_attach() */
-  GList member; /* the link in the lease's list of attached nodes */
+  Lease *lease;                /* what it is attached to; set by lease_tree_attach() */
+  GList member;                /* the link in the lease's list of attached nodes */
+  uint64_t stale_op, names_op; /* the last operations to tell of the node: see LeaseOp */
   union {
     LeaseValue value; /* S_ISREG */
     LeaseDir *dir;    /* S_ISDIR */

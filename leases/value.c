@@ -175,16 +175,16 @@ clear_part (LeaseValue *value, uint64_t number, size_t start, size_t end)
   LeaseValueChunk *chunk = find_chunk (value, number);
   unsigned cleared = whole_pages (start, end);
 
+  if (((chunk->written | chunk->reserved) & ~cleared) == 0) {
+    free_chunk (value, number);
+    return;
+  }
   if (start < chunk->capacity)
     memset (chunk->data + start, 0, MIN (end, chunk->capacity) - start);
   value->footprint -= chunk_cost (chunk);
   chunk->written &= ~cleared;
   chunk->reserved &= ~cleared;
   value->footprint += chunk_cost (chunk);
-  if (chunk->written == 0 && chunk->reserved == 0) {
-    free_chunk (value, number);
-    return;
-  }
   /* Where the end was cleared, what it held is not needed; not even all of a page. */
   size_t needed = end_of_pages (chunk->written);
   if (end >= chunk->capacity)

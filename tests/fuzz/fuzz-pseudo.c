@@ -251,8 +251,8 @@ do_cut_write (Fuzz *fuzz)
   LeaseFile file = take_file (fuzz, &lease);
   g_autoptr (GString) text = take_text (fuzz);
   size_t cut = text->len == 0 ? 0 : fuzz_byte (&fuzz->bytes) % text->len;
-  FsPseudoWrite first = { 3, 4096 - (off_t)cut, text->str, cut };
-  FsPseudoWrite rest = { 3, 4096, text->str + cut, text->len - cut };
+  FsPseudoWrite first = { 3, 0, 4096 - (off_t)cut, text->str, cut };
+  FsPseudoWrite rest = { 3, 0, 4096, text->str + cut, text->len - cut };
 
   if (cut == 0 || text->str[cut - 1] == '\n' || file == LEASE_FILE_GRANTED)
     return;
@@ -260,7 +260,7 @@ do_cut_write (Fuzz *fuzz)
     return;
   int error = write_checked (fuzz, lease, file, &rest);
   g_autofree char *after = look (fuzz);
-  FsPseudoWrite whole = { 4, 0, text->str, text->len };
+  FsPseudoWrite whole = { 4, 0, 0, text->str, text->len };
   int whole_error = write_checked (fuzz, lease, file, &whole);
   /* A second time it does what it did before, unless that was to detach. */
   if (error != 0)

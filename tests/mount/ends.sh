@@ -36,6 +36,8 @@ test_an_expired_name_is_free_again() {
 
 # watch ARGUMENT...: starts inotifywait with its events in $work/events.
 watch() {
+  # What an earlier case left there would be taken for this one's.
+  rm -f "$work/events" "$work/watching"
   inotifywait -m "$@" >"$work/events" 2>"$work/watching" &
   watcher=$!
   wait_until grep -q 'Watches established' "$work/watching"

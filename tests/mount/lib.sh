@@ -31,7 +31,7 @@ stop() {
   cd / || return
   # A batch of the reaper may hold the mount for a moment.
   if [ -n "$daemon" ]; then
-    wait_until umount "$mnt" 2>/dev/null
+    wait_until umount "$mnt" 2>/dev/null || { umount -l "$mnt"; kill "$daemon"; }
     wait "$daemon" || { echo "the daemon ended with status $?"; return 1; }
     daemon=
   fi

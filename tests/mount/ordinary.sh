@@ -16,6 +16,9 @@ LEASEFS=$work/leasefs
 chmod 711 "$work"
 cd /
 
+# fusermount3 wants it, and the barest of systems have none.
+[ -e /etc/mtab ] || ln -s /proc/self/mounts /etc/mtab
+
 conf=$work/fuse.conf
 : >"$conf"
 mount --bind "$conf" /etc/fuse.conf

@@ -787,6 +787,36 @@ test_attaching_makes_cached_attributes_stale (void **state)
   fx_unpin (fx, f);
 }
 
+/* However often a node is named, and however many names it has. */
+static void
+test_one_edit_tells_of_each_node_once (void **state)
+{
+  g_autoptr (GString) lines = g_string_new (NULL);
+  Fixture *fx = *state;
+  uint64_t d, e;
+
+  fx_lease (fx, "A", 10 * SECOND);
+  assert_ok (fx_mkdir (fx, "d"));
+  assert_ok (fx_mkdir (fx, "e"));
+  assert_ok (fx_file (fx, "key"));
+  for (unsigned i = 0; i < 10; i++) {
+    g_autofree char *path = g_strdup_printf ("%s/%u", i % 2 == 0 ? "d" : "e", i);
+    assert_ok (fx_link (fx, "key", path));
+    g_string_append (lines, "key\n-key\n");
+  }
+  d = fx_pin (fx, "d");
+  e = fx_pin (fx, "e");
+  fx_forget_events (fx);
+  assert_ok (fx_edit (fx, "A", lines->str));
+  assert_int_equal (fx_count_events (fx, LEASE_EVENT_STALE, 0), 0); /* nothing in the end */
+  g_string_append (lines, "key\n");
+  assert_ok (fx_edit (fx, "A", lines->str));
+  assert_int_equal (fx_count_events (fx, LEASE_EVENT_STALE, d), 1);
+  assert_int_equal (fx_count_events (fx, LEASE_EVENT_STALE, e), 1);
+  fx_unpin (fx, d);
+  fx_unpin (fx, e);
+}
+
 static void
 append_name (uint64_t parent, const char *name, void *data)
 {
@@ -816,10 +846,10 @@ test_names_that_hold_for_too_long_are_told (void **state)
   assert_ok (fx_grant (fx, "A", SECOND));
   assert_int_equal (fx_count_events (fx, LEASE_EVENT_NAMES, f), 2);
   assert_int_equal (fx_count_events (fx, LEASE_EVENT_NAMES, d), 0);
-  lease_engine_names (fx->engine, f, append_name, names);
+  lease_engine_names (fx->engine, f, 10, append_name, names);
   expected = g_strdup_printf ("%d/g %" G_GUINT64_FORMAT "/f ", (int)LEASE_ROOT, d);
   assert_string_equal (names->str, expected);
-  lease_engine_names (fx->engine, 9999, append_name, names);
+  lease_engine_names (fx->engine, 9999, 10, append_name, names);
   assert_string_equal (names->str, expected);
   fx_unpin (fx, d);
   fx_unpin (fx, f);
@@ -959,6 +989,7 @@ main (void)
     fx_test (test_attributes_are_fresh_until_the_deadline),
     fx_test (test_a_free_name_stays_free_and_a_dead_one_may_go),
     fx_test (test_attaching_makes_cached_attributes_stale),
+    fx_test (test_one_edit_tells_of_each_node_once),
     fx_test (test_names_that_hold_for_too_long_are_told),
     fx_test (test_nothing_is_said_about_what_nobody_has_cached),
     fx_test (test_a_lengthened_lease_makes_its_own_directory_stale_alone),
