@@ -78,7 +78,7 @@ test_own_what_is_attached_counts_and_makes_room_when_it_ends() {
   wait_until settles_at $((nodes + 500))
   rm new*
   wait_until settles_at "$nodes"
-  is "$blocks" used_blocks
+  wait_until is "$blocks" used_blocks
   stop
 }
 
