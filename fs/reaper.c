@@ -44,11 +44,12 @@ struct FsReaper {
   dev_t device;
   pthread_t thread;
   pthread_mutex_t lock;
-  pthread_cond_t changed; /* woken or stop */
+  pthread_cond_t changed; /* woken, stop, ended, or the first to expire */
   bool woken;             /* lock */
   GHashTable *expiring;   /* a set of node ids; lock */
   struct timespec due;    /* when these are to be told, CLOCK_MONOTONIC; lock */
   bool stop;              /* lock */
+  bool ended;             /* the thread is about to end; lock */
 };
 
 /* The descriptors that are held during a batch: opened when the first name needs them. */
@@ -261,6 +262,10 @@ run (void *data)
   while (wait_for_work (reaper))
     while (work_batch (reaper) && !is_stopped (reaper))
       g_usleep (PAUSE_US);
+  pthread_mutex_lock (&reaper->lock);
+  reaper->ended = true;
+  pthread_cond_broadcast (&reaper->changed);
+  pthread_mutex_unlock (&reaper->lock);
   return NULL;
 }
 
@@ -314,14 +319,20 @@ bool
 fs_reaper_stop (FsReaper *reaper)
 {
   struct timespec until;
+  int error = 0;
 
-  pthread_mutex_lock (&reaper->lock);
-  reaper->stop = true;
-  pthread_cond_signal (&reaper->changed);
-  pthread_mutex_unlock (&reaper->lock);
   clock_gettime (CLOCK_MONOTONIC, &until);
   until.tv_sec += STOP_S;
-  return pthread_clockjoin_np (reaper->thread, NULL, CLOCK_MONOTONIC, &until) == 0;
+  pthread_mutex_lock (&reaper->lock);
+  reaper->stop = true;
+  pthread_cond_broadcast (&reaper->changed);
+  while (!reaper->ended && error != ETIMEDOUT)
+    error = pthread_cond_timedwait (&reaper->changed, &reaper->lock, &until);
+  bool ended = reaper->ended;
+  pthread_mutex_unlock (&reaper->lock);
+  if (ended)
+    pthread_join (reaper->thread, NULL);
+  return ended;
 }
 
 void
