@@ -117,7 +117,7 @@ fs_lseek (fuse_req_t req, fuse_ino_t ino, off_t offset, int whence, struct fuse_
   LeaseCaller by = fs_caller (req);
   bool hole = whence == SEEK_HOLE;
   uint64_t found = 0;
-  int error = -EINVAL;
+  int error;
 
   if (!hole && whence != SEEK_DATA)
     error = -EINVAL;

@@ -156,6 +156,18 @@ lease_op_directory (LeaseOp *op, uint64_t id, LeaseNode **directory_out)
 }
 
 int
+lease_op_regular (LeaseOp *op, uint64_t id, LeaseNode **node_out)
+{
+  int error = lease_op_node (op, id, node_out);
+
+  if (error == 0 && S_ISDIR ((*node_out)->mode))
+    return -EISDIR;
+  if (error == 0 && !S_ISREG ((*node_out)->mode))
+    return -EINVAL;
+  return error;
+}
+
+int
 lease_op_lease (LeaseOp *op, uint64_t id, Lease **lease_out)
 {
   LeaseNode *node;

@@ -77,7 +77,7 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (LeaseOp, lease_op_end)
  * -EINVAL as their result, or no name. */
 int lease_op_node (LeaseOp *op, uint64_t id, LeaseNode **node_out);
 int lease_op_directory (LeaseOp *op, uint64_t id, LeaseNode **directory_out);
-int lease_op_regular (LeaseOp *op, uint64_t id, LeaseNode **node_out); /* engine-values.c */
+int lease_op_regular (LeaseOp *op, uint64_t id, LeaseNode **node_out);
 int lease_op_lease (LeaseOp *op, uint64_t id, Lease **lease_out);
 LeaseName *lease_op_find (LeaseOp *op, const LeaseNode *parent, const char *text);
 

@@ -98,19 +98,18 @@ has_room (const LeaseEngine *engine, uint64_t bytes, unsigned nodes)
 int
 lease_op_check_room (LeaseOp *op, uint64_t bytes, unsigned nodes)
 {
-  /* What asks for nothing always fits. */
-  bool more = bytes > 0 || nodes > 0;
-
-  if (more && lease_engine_is_crowded (op->engine, bytes)) {
+  if (bytes == 0 && nodes == 0)
+    return 0; /* it always fits */
+  if (lease_engine_is_crowded (op->engine, bytes)) {
     while (lease_op_settle (op, SETTLE_SLICE))
       continue;
     if (lease_engine_is_crowded (op->engine, 0))
       return -ENOSPC;
   }
-  while (more && !has_room (op->engine, bytes, nodes)) {
-    more = lease_op_settle (op, SETTLE_SLICE);
-    if (!more && !has_room (op->engine, bytes, nodes))
+  for (bool more = true; !has_room (op->engine, bytes, nodes);) {
+    if (!more)
       return -ENOSPC;
+    more = lease_op_settle (op, SETTLE_SLICE);
   }
   return 0;
 }

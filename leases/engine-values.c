@@ -15,18 +15,6 @@
 #define RESERVE_MAX (UINT64_C (1) << 40)
 
 int
-lease_op_regular (LeaseOp *op, uint64_t id, LeaseNode **node_out)
-{
-  int error = lease_op_node (op, id, node_out);
-
-  if (error == 0 && S_ISDIR ((*node_out)->mode))
-    return -EISDIR;
-  if (error == 0 && !S_ISREG ((*node_out)->mode))
-    return -EINVAL;
-  return error;
-}
-
-int
 lease_engine_read (LeaseEngine *engine, const LeaseCaller *by, uint64_t id, uint64_t offset,
                    size_t size, char **data_out, size_t *size_out)
 {

@@ -326,6 +326,36 @@ fx_touch_id (Fixture *fx, uint64_t id)
 }
 
 int
+fx_set_attr (Fixture *fx, const char *path, LeaseSet set)
+{
+  LeaseAttr attr;
+  int error = fx_stat (fx, path, &attr);
+
+  assert_ok (error);
+  error = lease_engine_setattr (fx->engine, &fx->by, attr.id, &set, &attr);
+  fx_check (fx);
+  return error;
+}
+
+LeaseAttr
+fx_stat_of (Fixture *fx, const char *path)
+{
+  LeaseAttr attr;
+
+  assert_ok (fx_stat (fx, path, &attr));
+  return attr;
+}
+
+int
+fx_write_at (Fixture *fx, const char *path, uint64_t offset, const char *data, size_t size)
+{
+  int error = lease_engine_write (fx->engine, &fx->by, fx_find (fx, path), offset, data, size);
+
+  fx_check (fx);
+  return error;
+}
+
+int
 fx_write (Fixture *fx, uint64_t id, const char *text)
 {
   return checked (fx, lease_engine_write (fx->engine, &fx->by, id, 0, text, strlen (text)));

@@ -69,6 +69,9 @@ const char *fx_list (Fixture *fx,
 
 /* Nodes. */
 int fx_getattr (Fixture *fx, uint64_t id);
+int fx_set_attr (Fixture *fx, const char *path, LeaseSet set);
+LeaseAttr fx_stat_of (Fixture *fx, const char *path);
+int fx_write_at (Fixture *fx, const char *path, uint64_t offset, const char *data, size_t size);
 int fx_touch (Fixture *fx, const char *path);
 int fx_touch_id (Fixture *fx, uint64_t id);
 int fx_write (Fixture *fx, uint64_t id, const char *text);

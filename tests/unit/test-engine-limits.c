@@ -7,36 +7,6 @@
 #include <string.h>
 #include <sys/stat.h>
 
-static int
-set_attr (Fixture *fx, const char *path, LeaseSet set)
-{
-  LeaseAttr attr;
-  int error = fx_stat (fx, path, &attr);
-
-  assert_ok (error);
-  error = lease_engine_setattr (fx->engine, &fx->by, attr.id, &set, &attr);
-  fx_check (fx);
-  return error;
-}
-
-static LeaseAttr
-stat_of (Fixture *fx, const char *path)
-{
-  LeaseAttr attr;
-
-  assert_ok (fx_stat (fx, path, &attr));
-  return attr;
-}
-
-static int
-write_at (Fixture *fx, const char *path, uint64_t offset, const char *data, size_t size)
-{
-  int error = lease_engine_write (fx->engine, &fx->by, fx_find (fx, path), offset, data, size);
-
-  fx_check (fx);
-  return error;
-}
-
 static Fixture *
 new_limited (uint64_t max_bytes, uint64_t max_nodes)
 {
@@ -129,22 +99,22 @@ test_a_write_that_does_not_fit_changes_nothing (void **state)
   LeaseAttr attr;
 
   fx_put (fx, "f", "hello");
-  attr = stat_of (fx, "f");
+  attr = fx_stat_of (fx, "f");
   before = usage_of (fx);
   fx_wait (fx, SECOND);
-  assert_fails (ENOSPC, write_at (fx, "f", 0, data, 100000));
-  assert_fails (ENOSPC, write_at (fx, "f", INT64_MAX - 100000, data, 100000));
+  assert_fails (ENOSPC, fx_write_at (fx, "f", 0, data, 100000));
+  assert_fails (ENOSPC, fx_write_at (fx, "f", INT64_MAX - 100000, data, 100000));
   assert_string_equal (fx_get (fx, "f"), "hello");
-  assert_int_equal (stat_of (fx, "f").size, 5);
-  assert_int_equal (stat_of (fx, "f").mtime_ns, attr.mtime_ns);
+  assert_int_equal (fx_stat_of (fx, "f").size, 5);
+  assert_int_equal (fx_stat_of (fx, "f").mtime_ns, attr.mtime_ns);
   expect_same_usage (fx, before);
-  assert_ok (write_at (fx, "f", 0, data, 50000));
-  assert_fails (ENOSPC, write_at (fx, "f", 50000, data, 50000));
-  assert_ok (set_attr (fx, "f", (LeaseSet){ .mask = LEASE_SET_SIZE, .size = 0 }));
-  assert_ok (write_at (fx, "f", 0, "hello", 5));
+  assert_ok (fx_write_at (fx, "f", 0, data, 50000));
+  assert_fails (ENOSPC, fx_write_at (fx, "f", 50000, data, 50000));
+  assert_ok (fx_set_attr (fx, "f", (LeaseSet){ .mask = LEASE_SET_SIZE, .size = 0 }));
+  assert_ok (fx_write_at (fx, "f", 0, "hello", 5));
   expect_same_usage (fx, before);
   /* Holes take nothing. */
-  assert_ok (set_attr (fx, "f", (LeaseSet){ .mask = LEASE_SET_SIZE, .size = INT64_MAX }));
+  assert_ok (fx_set_attr (fx, "f", (LeaseSet){ .mask = LEASE_SET_SIZE, .size = INT64_MAX }));
   expect_same_usage (fx, before);
 }
 
@@ -210,11 +180,11 @@ test_the_end_makes_room_at_once (void **state)
   fx_key (fx, "a", "A");
   fx_pin (fx, "a"); /* as the kernel does */
   assert_ok (fx_file (fx, "b"));
-  assert_ok (write_at (fx, "a", 0, data, 60000));
-  assert_fails (ENOSPC, write_at (fx, "b", 0, data, 60000));
+  assert_ok (fx_write_at (fx, "a", 0, data, 60000));
+  assert_fails (ENOSPC, fx_write_at (fx, "b", 0, data, 60000));
   assert_fails (ENOSPC, fx_file (fx, "c"));
   fx_wait (fx, SECOND);
-  assert_ok (write_at (fx, "b", 0, data, 60000));
+  assert_ok (fx_write_at (fx, "b", 0, data, 60000));
   assert_int_equal (usage_of (fx).nodes_used, 3);
   assert_ok (fx_file (fx, "c"));
   assert_ok (fx_file (fx, "d"));
@@ -276,7 +246,7 @@ test_no_more_than_the_process_may_have (void **state)
   g_autoptr (Fixture) fx = fx_new (&config);
   assert_ok (fx_file (fx, "f"));
   memory = 111 << 20;
-  assert_fails (ENOSPC, write_at (fx, "f", 0, data, 1 << 20));
+  assert_fails (ENOSPC, fx_write_at (fx, "f", 0, data, 1 << 20));
   assert_fails (ENOSPC, fx_file (fx, "g"));
   assert_int_equal (usage_of (fx).bytes_used, usage_of (fx).bytes_max);
   assert_ok (fx_rename (fx, "f", "h", 0));

@@ -9,36 +9,6 @@
 
 #define HOUR (3600 * SECOND)
 
-static int
-set_attr (Fixture *fx, const char *path, LeaseSet set)
-{
-  LeaseAttr attr;
-  int error = fx_stat (fx, path, &attr);
-
-  assert_ok (error);
-  error = lease_engine_setattr (fx->engine, &fx->by, attr.id, &set, &attr);
-  fx_check (fx);
-  return error;
-}
-
-static LeaseAttr
-stat_of (Fixture *fx, const char *path)
-{
-  LeaseAttr attr;
-
-  assert_ok (fx_stat (fx, path, &attr));
-  return attr;
-}
-
-static int
-write_at (Fixture *fx, const char *path, uint64_t offset, const char *data, size_t size)
-{
-  int error = lease_engine_write (fx->engine, &fx->by, fx_find (fx, path), offset, data, size);
-
-  fx_check (fx);
-  return error;
-}
-
 static void
 expect_read (Fixture *fx, const char *path, uint64_t offset, size_t size, const char *expected,
              size_t length)
@@ -59,16 +29,16 @@ test_a_value_reads_as_it_was_written (void **state)
   Fixture *fx = *state;
 
   fx_put (fx, "f", "hello");
-  assert_int_equal (stat_of (fx, "f").size, 5);
-  assert_true (stat_of (fx, "f").footprint >= 5);
+  assert_int_equal (fx_stat_of (fx, "f").size, 5);
+  assert_true (fx_stat_of (fx, "f").footprint >= 5);
   expect_read (fx, "f", 0, 100, "hello", 5);
   expect_read (fx, "f", 1, 3, "ell", 3);
   expect_read (fx, "f", 5, 3, "", 0);
   expect_read (fx, "f", UINT64_MAX, 3, "", 0);
-  assert_ok (write_at (fx, "f", 7, "!", 1));
+  assert_ok (fx_write_at (fx, "f", 7, "!", 1));
   expect_read (fx, "f", 0, 100, "hello\0\0!", 8);
-  assert_ok (write_at (fx, "f", 0, "", 0));
-  assert_int_equal (stat_of (fx, "f").size, 8);
+  assert_ok (fx_write_at (fx, "f", 0, "", 0));
+  assert_int_equal (fx_stat_of (fx, "f").size, 8);
 }
 
 static void
@@ -77,12 +47,12 @@ test_truncation_cuts_and_grows (void **state)
   Fixture *fx = *state;
 
   fx_put (fx, "f", "hello");
-  assert_ok (set_attr (fx, "f", (LeaseSet){ .mask = LEASE_SET_SIZE, .size = 2 }));
-  assert_ok (set_attr (fx, "f", (LeaseSet){ .mask = LEASE_SET_SIZE, .size = 4 }));
+  assert_ok (fx_set_attr (fx, "f", (LeaseSet){ .mask = LEASE_SET_SIZE, .size = 2 }));
+  assert_ok (fx_set_attr (fx, "f", (LeaseSet){ .mask = LEASE_SET_SIZE, .size = 4 }));
   expect_read (fx, "f", 0, 100, "he\0\0", 4);
-  assert_ok (set_attr (fx, "f", (LeaseSet){ .mask = LEASE_SET_SIZE, .size = 0 }));
-  assert_int_equal (stat_of (fx, "f").size, 0);
-  assert_int_equal (stat_of (fx, "f").footprint, 0);
+  assert_ok (fx_set_attr (fx, "f", (LeaseSet){ .mask = LEASE_SET_SIZE, .size = 0 }));
+  assert_int_equal (fx_stat_of (fx, "f").size, 0);
+  assert_int_equal (fx_stat_of (fx, "f").footprint, 0);
 }
 
 static void
@@ -91,14 +61,15 @@ test_values_have_an_upper_bound (void **state)
   Fixture *fx = *state;
 
   fx_put (fx, "f", "hello");
-  assert_ok (set_attr (fx, "f", (LeaseSet){ .mask = LEASE_SET_SIZE, .size = INT64_MAX }));
+  assert_ok (fx_set_attr (fx, "f", (LeaseSet){ .mask = LEASE_SET_SIZE, .size = INT64_MAX }));
   assert_fails (
-      EFBIG, set_attr (fx, "f", (LeaseSet){ .mask = LEASE_SET_SIZE, .size = UINT64_C (1) << 63 }));
-  assert_ok (write_at (fx, "f", INT64_MAX - 1, "x", 1));
-  assert_fails (EFBIG, write_at (fx, "f", INT64_MAX, "x", 1));
-  assert_fails (EFBIG, write_at (fx, "f", INT64_MAX - 1, "xx", 2));
-  assert_fails (EFBIG, write_at (fx, "f", UINT64_MAX, "x", 1));
-  assert_int_equal (stat_of (fx, "f").size, INT64_MAX);
+      EFBIG,
+      fx_set_attr (fx, "f", (LeaseSet){ .mask = LEASE_SET_SIZE, .size = UINT64_C (1) << 63 }));
+  assert_ok (fx_write_at (fx, "f", INT64_MAX - 1, "x", 1));
+  assert_fails (EFBIG, fx_write_at (fx, "f", INT64_MAX, "x", 1));
+  assert_fails (EFBIG, fx_write_at (fx, "f", INT64_MAX - 1, "xx", 2));
+  assert_fails (EFBIG, fx_write_at (fx, "f", UINT64_MAX, "x", 1));
+  assert_int_equal (fx_stat_of (fx, "f").size, INT64_MAX);
   expect_read (fx, "f", INT64_MAX - 2, 9, "\0x", 2);
 }
 
@@ -112,15 +83,15 @@ test_only_files_have_a_value (void **state)
 
   assert_ok (fx_mkdir (fx, "d"));
   assert_ok (fx_symlink (fx, "s", "d"));
-  assert_fails (EISDIR, write_at (fx, "d", 0, "x", 1));
-  assert_fails (EISDIR, set_attr (fx, "d", size));
+  assert_fails (EISDIR, fx_write_at (fx, "d", 0, "x", 1));
+  assert_fails (EISDIR, fx_set_attr (fx, "d", size));
   assert_fails (EISDIR,
                 lease_engine_read (fx->engine, &fx->by, fx_find (fx, "d"), 0, 1, &data, &got));
-  assert_fails (EINVAL, write_at (fx, "s", 0, "x", 1));
-  assert_fails (EINVAL, set_attr (fx, "s", size));
+  assert_fails (EINVAL, fx_write_at (fx, "s", 0, "x", 1));
+  assert_fails (EINVAL, fx_set_attr (fx, "s", size));
   assert_fails (EINVAL,
                 lease_engine_read (fx->engine, &fx->by, fx_find (fx, "s"), 0, 1, &data, &got));
-  assert_int_equal (stat_of (fx, "d").mode, S_IFDIR | 0755); /* nothing of it was set */
+  assert_int_equal (fx_stat_of (fx, "d").mode, S_IFDIR | 0755); /* nothing of it was set */
 }
 
 static void
@@ -133,7 +104,7 @@ test_a_symlink_shows_its_target (void **state)
   assert_ok (fx_symlink (fx, "s", "some/where"));
   assert_ok (lease_engine_readlink (fx->engine, &fx->by, fx_find (fx, "s"), &target));
   assert_string_equal (target, "some/where");
-  assert_int_equal (stat_of (fx, "s").size, 10);
+  assert_int_equal (fx_stat_of (fx, "s").size, 10);
   assert_ok (fx_file (fx, "f"));
   assert_fails (EINVAL, lease_engine_readlink (fx->engine, &fx->by, fx_find (fx, "f"), &none));
   assert_fails (EINVAL, lease_engine_readlink (fx->engine, &fx->by, LEASE_ROOT, &none));
@@ -156,9 +127,9 @@ test_setattr_sets_what_its_mask_names (void **state)
 
   assert_ok (fx_file (fx, "f"));
   fx_wait (fx, SECOND);
-  before = stat_of (fx, "f");
-  assert_ok (set_attr (fx, "f", set));
-  after = stat_of (fx, "f");
+  before = fx_stat_of (fx, "f");
+  assert_ok (fx_set_attr (fx, "f", set));
+  after = fx_stat_of (fx, "f");
   assert_int_equal (after.mode, before.mode);
   assert_int_equal (after.uid, before.uid);
   assert_int_equal (after.size, before.size);
@@ -166,8 +137,8 @@ test_setattr_sets_what_its_mask_names (void **state)
   assert_int_equal (after.ctime_ns, fx->by.wall_ns); /* chown (-1, -1) is a change too */
 
   set.mask = LEASE_SET_MODE;
-  assert_ok (set_attr (fx, "f", set));
-  after = stat_of (fx, "f");
+  assert_ok (fx_set_attr (fx, "f", set));
+  after = fx_stat_of (fx, "f");
   assert_int_equal (after.mode, S_IFREG | 04711);
   assert_int_equal (after.uid, before.uid);
   assert_int_equal (after.mtime_ns, before.mtime_ns);
@@ -175,8 +146,8 @@ test_setattr_sets_what_its_mask_names (void **state)
 
   set.mask = LEASE_SET_UID | LEASE_SET_GID | LEASE_SET_SIZE | LEASE_SET_ATIME | LEASE_SET_MTIME |
              LEASE_SET_CTIME;
-  assert_ok (set_attr (fx, "f", set));
-  after = stat_of (fx, "f");
+  assert_ok (fx_set_attr (fx, "f", set));
+  after = fx_stat_of (fx, "f");
   assert_int_equal (after.uid, 1);
   assert_int_equal (after.gid, 2);
   assert_int_equal (after.size, 3);
@@ -194,7 +165,7 @@ test_writing_shows_in_the_times (void **state)
   fx_put (fx, "f", "hello");
   fx_wait (fx, SECOND);
   fx_put (fx, "f", "again");
-  attr = stat_of (fx, "f");
+  attr = fx_stat_of (fx, "f");
   assert_int_equal (attr.mtime_ns, fx->by.wall_ns);
   assert_int_equal (attr.ctime_ns, fx->by.wall_ns);
   assert_int_equal (attr.atime_ns, fx->by.wall_ns - SECOND);
@@ -210,13 +181,13 @@ test_reading_is_noted_now_and_then (void **state)
   fx_wait (fx, SECOND);
   fx_get (fx, "f");
   first = fx->by.wall_ns;
-  assert_int_equal (stat_of (fx, "f").atime_ns, first);
+  assert_int_equal (fx_stat_of (fx, "f").atime_ns, first);
   fx_wait (fx, HOUR);
   fx_get (fx, "f");
-  assert_int_equal (stat_of (fx, "f").atime_ns, first);
+  assert_int_equal (fx_stat_of (fx, "f").atime_ns, first);
   fx_wait (fx, 24 * HOUR);
   fx_get (fx, "f");
-  assert_int_equal (stat_of (fx, "f").atime_ns, fx->by.wall_ns);
+  assert_int_equal (fx_stat_of (fx, "f").atime_ns, fx->by.wall_ns);
 }
 
 static void
@@ -234,8 +205,8 @@ test_directories_are_noted_too_unless_that_is_off (void **state)
     fx_wait (fx, SECOND);
     fx_get (fx, "f");
     fx_list (fx, "d");
-    assert_int_equal (stat_of (fx, "f").atime_ns, config.noatime ? before : fx->by.wall_ns);
-    assert_int_equal (stat_of (fx, "d").atime_ns, i == 0 ? fx->by.wall_ns : before);
+    assert_int_equal (fx_stat_of (fx, "f").atime_ns, config.noatime ? before : fx->by.wall_ns);
+    assert_int_equal (fx_stat_of (fx, "d").atime_ns, i == 0 ? fx->by.wall_ns : before);
   }
 }
 
@@ -246,9 +217,9 @@ test_the_same_size_again_is_a_change (void **state)
 
   fx_put (fx, "f", "hello");
   fx_wait (fx, SECOND);
-  assert_ok (set_attr (fx, "f", (LeaseSet){ .mask = LEASE_SET_SIZE, .size = 5 }));
-  assert_int_equal (stat_of (fx, "f").mtime_ns, fx->by.wall_ns);
-  assert_int_equal (stat_of (fx, "f").ctime_ns, fx->by.wall_ns);
+  assert_ok (fx_set_attr (fx, "f", (LeaseSet){ .mask = LEASE_SET_SIZE, .size = 5 }));
+  assert_int_equal (fx_stat_of (fx, "f").mtime_ns, fx->by.wall_ns);
+  assert_int_equal (fx_stat_of (fx, "f").ctime_ns, fx->by.wall_ns);
 }
 
 static void
@@ -257,13 +228,13 @@ test_the_size_of_a_directory_counts_its_names (void **state)
   Fixture *fx = *state;
 
   assert_ok (fx_mkdir (fx, "d"));
-  assert_int_equal (stat_of (fx, "d").size, 40);
+  assert_int_equal (fx_stat_of (fx, "d").size, 40);
   fx_lease (fx, "A", SECOND);
   assert_ok (fx_file (fx, "d/f"));
   fx_key (fx, "d/g", "A");
-  assert_int_equal (stat_of (fx, "d").size, 80);
+  assert_int_equal (fx_stat_of (fx, "d").size, 80);
   fx_wait (fx, SECOND);
-  assert_int_equal (stat_of (fx, "d").size, 60);
+  assert_int_equal (fx_stat_of (fx, "d").size, 60);
 }
 
 int

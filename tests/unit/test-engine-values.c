@@ -12,15 +12,6 @@
 #define ZERO FALLOC_FL_ZERO_RANGE
 #define PAGE 4096
 
-static LeaseAttr
-stat_of (Fixture *fx, const char *path)
-{
-  LeaseAttr attr;
-
-  assert_ok (fx_stat (fx, path, &attr));
-  return attr;
-}
-
 static int
 allocate (Fixture *fx, const char *path, int mode, uint64_t offset, uint64_t size)
 {
@@ -57,12 +48,12 @@ test_allocating_reserves_memory_and_sets_the_size (void **state)
 
   fx_put (fx, "f", "hello");
   assert_ok (allocate (fx, "f", KEEP, 0, 10 * PAGE));
-  assert_int_equal (stat_of (fx, "f").size, 5);
-  assert_true (stat_of (fx, "f").footprint >= 10 * PAGE);
+  assert_int_equal (fx_stat_of (fx, "f").size, 5);
+  assert_true (fx_stat_of (fx, "f").footprint >= 10 * PAGE);
   assert_ok (allocate (fx, "f", 0, 0, 20 * PAGE));
-  assert_int_equal (stat_of (fx, "f").size, 20 * PAGE);
+  assert_int_equal (fx_stat_of (fx, "f").size, 20 * PAGE);
   assert_ok (allocate (fx, "f", 0, 0, PAGE)); /* never makes it smaller */
-  assert_int_equal (stat_of (fx, "f").size, 20 * PAGE);
+  assert_int_equal (fx_stat_of (fx, "f").size, 20 * PAGE);
   assert_string_equal (fx_get (fx, "f"), "hello");
   assert_int_equal (seek (fx, "f", 0, true), PAGE);
 }
@@ -76,15 +67,15 @@ test_punching_and_zeroing_leave_zeros (void **state)
   fx_put (fx, "f", data);
   fx_wait (fx, SECOND);
   assert_ok (allocate (fx, "f", PUNCH, PAGE, PAGE));
-  assert_int_equal (stat_of (fx, "f").size, 3 * PAGE);
-  assert_int_equal (stat_of (fx, "f").mtime_ns, fx->by.wall_ns);
+  assert_int_equal (fx_stat_of (fx, "f").size, 3 * PAGE);
+  assert_int_equal (fx_stat_of (fx, "f").mtime_ns, fx->by.wall_ns);
   assert_int_equal (seek (fx, "f", 0, true), PAGE);
   assert_int_equal (seek (fx, "f", PAGE, false), 2 * PAGE);
   assert_ok (allocate (fx, "f", ZERO, 1, 4 * PAGE));
-  assert_int_equal (stat_of (fx, "f").size, 4 * PAGE + 1);
+  assert_int_equal (fx_stat_of (fx, "f").size, 4 * PAGE + 1);
   assert_string_equal (fx_get (fx, "f"), "x");
   assert_ok (allocate (fx, "f", ZERO | KEEP, 0, 100 * PAGE));
-  assert_int_equal (stat_of (fx, "f").size, 4 * PAGE + 1);
+  assert_int_equal (fx_stat_of (fx, "f").size, 4 * PAGE + 1);
   assert_string_equal (fx_get (fx, "f"), "");
 }
 
@@ -98,7 +89,7 @@ test_what_cannot_be_allocated_changes_nothing (void **state)
   g_autoptr (Fixture) fx = fx_new (&config);
   fx_put (fx, "f", "hello");
   assert_ok (fx_mkdir (fx, "d"));
-  before = stat_of (fx, "f");
+  before = fx_stat_of (fx, "f");
   fx_wait (fx, SECOND);
   assert_fails (ENOSPC, allocate (fx, "f", 0, 0, 100 * PAGE));
   assert_fails (ENOSPC, allocate (fx, "f", ZERO, 0, INT64_MAX));
@@ -108,7 +99,7 @@ test_what_cannot_be_allocated_changes_nothing (void **state)
   assert_fails (EOPNOTSUPP, allocate (fx, "f", PUNCH | ZERO, 0, 1));
   assert_fails (EOPNOTSUPP, allocate (fx, "f", FALLOC_FL_COLLAPSE_RANGE, 0, PAGE));
   assert_fails (EISDIR, allocate (fx, "d", 0, 0, 1));
-  after = stat_of (fx, "f");
+  after = fx_stat_of (fx, "f");
   assert_int_equal (after.size, before.size);
   assert_int_equal (after.footprint, before.footprint);
   assert_int_equal (after.mtime_ns, before.mtime_ns);
@@ -157,7 +148,7 @@ test_copying_goes_up_to_the_end_and_the_limit (void **state)
   fx_put (fx, "f", data);
   assert_ok (copy (fx, "f", 0, "g", 3, 64 * PAGE, &copied));
   assert_true (copied >= 16 * PAGE && copied < 36 * PAGE);
-  assert_int_equal (stat_of (fx, "g").size, copied + 3);
+  assert_int_equal (fx_stat_of (fx, "g").size, copied + 3);
   assert_fails (ENOSPC, copy (fx, "f", 0, "g", 80 * PAGE, 4 * PAGE, &copied));
   assert_fails (EFBIG, copy (fx, "f", 0, "g", INT64_MAX, PAGE, &copied));
 }
