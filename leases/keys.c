@@ -6,6 +6,8 @@
 
 #include "leases/keys.h"
 
+#include "leases/line.h"
+
 #include <errno.h>
 #include <limits.h>
 #include <string.h>
@@ -91,26 +93,38 @@ int
 lease_keys_parse (const char *text, size_t len, GArray **lines_out)
 {
   g_autoptr (GArray) lines = g_array_new (FALSE, FALSE, sizeof (LeaseKeysLine));
+  const char *start;
+  size_t line_len;
 
   g_array_set_clear_func (lines, clear_line);
 
-  while (len > 0) {
-    const char *newline = memchr (text, '\n', len);
-    size_t line_len = newline != NULL ? (size_t)(newline - text) : len;
-    size_t used = newline != NULL ? line_len + 1 : line_len;
+  while ((start = lease_line_next (&text, &len, &line_len)) != NULL) {
     LeaseKeysLine line;
-    int error = read_line (text, line_len, &line);
+    int error = read_line (start, line_len, &line);
 
     if (error != 0)
       return error;
     g_array_append_val (lines, line);
-
-    text += used;
-    len -= used;
   }
 
   *lines_out = g_steal_pointer (&lines);
   return 0;
+}
+
+static bool
+is_escaped (char byte)
+{
+  return byte == '\\' || g_ascii_iscntrl (byte);
+}
+
+size_t
+lease_keys_line_size (const char *path)
+{
+  size_t size = strlen (path) + 1 + (path[0] == '-' ? strlen ("./") : 0);
+
+  for (; *path != '\0'; path++)
+    size += is_escaped (*path) ? ESCAPE_LEN - 1 : 0;
+  return size;
 }
 
 void
@@ -120,7 +134,7 @@ lease_keys_append (GString *text, const char *path)
     g_string_append (text, "./");
 
   for (; *path != '\0'; path++) {
-    if (*path == '\\' || g_ascii_iscntrl (*path))
+    if (is_escaped (*path))
       g_string_append_printf (text, "\\%03o", (unsigned int)*path);
     else
       g_string_append_c (text, *path);
