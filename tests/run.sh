@@ -7,7 +7,7 @@
 #
 # usage: tests/run.sh [-b BUILD_FOLDER] [-s SUITE] [-DMESON_OPTION=VALUE...]
 #   -b  where to build (default: build)
-#   -s  run only this suite: unit or mount
+#   -s  run only this suite: unit, single (units with a single thread that take long) or mount
 #
 # The mount tests need /dev/fuse and root. A test that was skipped counts as failed.
 set -eu
@@ -32,7 +32,8 @@ fi
 meson compile -C "$build"
 
 status=0
-meson test -C "$build" --print-errorlogs ${suite:+--suite "$suite"} || status=$?
+# Many of them wait most of the time.
+meson test -C "$build" --print-errorlogs --num-processes $(($(nproc) + 1)) ${suite:+--suite "$suite"} || status=$?
 
 # One line of JSON for each test program.
 python3 - "$build/meson-logs/testlog.json" <<'PYTHON' || status=1
