@@ -4,18 +4,26 @@
 
 #include "fs/context.h"
 
+void
+fs_count (fuse_req_t req, FsRequest request)
+{
+  fs_requests_count (&fs_context (req)->requests, request);
+}
+
 LeaseCaller
-fs_caller (fuse_req_t req)
+fs_caller (fuse_req_t req, FsRequest request)
 {
   const struct fuse_ctx *ctx = fuse_req_ctx (req);
   pid_t reaper = __atomic_load_n (&fs_context (req)->reaper_tid, __ATOMIC_RELAXED);
 
+  fs_count (req, request);
   return (LeaseCaller){
     .uid = ctx->uid,
     .gid = ctx->gid,
     .now = lease_clock_now (),
     .wall_ns = lease_clock_wall_ns (),
     .reaper = reaper != 0 && ctx->pid == reaper,
+    .clears_setid = fs_context (req)->clears_setid,
   };
 }
 

@@ -1,99 +1,140 @@
 /* SPDX-License-Identifier: MIT */
 
-/* Owns the last message while messages are held back. Used by one thread, before there are others.
- */
+/* Owns where lines go. All of that but `begun` is set while there is one thread. */
 
 #include "fs/log.h"
 
-#define FUSE_USE_VERSION 312
-#include <fcntl.h>
-#include <fuse_log.h>
+#include <errno.h>
 #include <glib.h>
-#include <stdarg.h>
-#include <stdbool.h>
 #include <string.h>
-#include <sys/mman.h>
+#include <syslog.h>
 #include <unistd.h>
 
-static GString *last;
-static bool complete = true; /* `last` has come to its newline: what follows is another message */
-static int own_stderr = -1;  /* while stderr is a file in memory */
+#define IDENTIFIER "leasefs"
 
+static bool stderr_is_journal;
+static bool has_reader = true; /* of stderr */
+static bool begun;             /* atomic */
+static char *source_name;
+static char *mountpoint_name;
+
+static const char *
+field_value (const GLogField *fields, size_t count, const char *key)
+{
+  for (size_t i = 0; i < count; i++)
+    if (strcmp (fields[i].key, key) == 0 && fields[i].length < 0)
+      return fields[i].value;
+  return "";
+}
+
+/* As in syslog(3). GLib's own choice has no errors. */
+static int
+priority_of (GLogLevelFlags level)
+{
+  if (level & (G_LOG_FLAG_FATAL | G_LOG_LEVEL_ERROR | G_LOG_LEVEL_CRITICAL))
+    return LOG_ERR;
+  if (level & G_LOG_LEVEL_WARNING)
+    return LOG_WARNING;
+  return level & G_LOG_LEVEL_MESSAGE ? LOG_NOTICE : LOG_INFO;
+}
+
+/* The message on one line, whatever bytes there are in the names that it mentions; the caller
+ * frees it. */
+static char *
+line_of (const GLogField *fields, size_t count)
+{
+  char *line = g_strdup (field_value (fields, count, "MESSAGE"));
+
+  for (char *c = line; *c != '\0'; c++)
+    if (g_ascii_iscntrl (*c))
+      *c = '?';
+  return line;
+}
+
+/* In one write, so that lines of several threads stay apart. */
 static void
-strip_program (void)
+write_stderr (const char *line)
 {
-  static const char *const programs[] = { "fuse: ", "fusermount3: " };
+  g_autofree char *text = g_strdup_printf (IDENTIFIER ": %s\n", line);
 
-  for (unsigned i = 0; i < G_N_ELEMENTS (programs); i++)
-    if (g_str_has_prefix (last->str, programs[i]))
-      g_string_erase (last, 0, strlen (programs[i]));
+  while (write (STDERR_FILENO, text, strlen (text)) < 0 && errno == EINTR)
+    continue;
 }
 
-static void
-hold (enum fuse_log_level level, const char *format, va_list arguments)
+static bool
+write_journal (GLogLevelFlags level, const GLogField *fields, size_t count)
 {
-  if (complete)
-    g_string_truncate (last, 0);
-  g_string_append_vprintf (last, format, arguments);
-  complete = g_str_has_suffix (last->str, "\n");
-  if (complete)
-    g_string_truncate (last, last->len - 1);
-  strip_program ();
+  g_autofree GLogField *all = g_new (GLogField, count + 4);
+  g_autofree char *message = g_utf8_make_valid (field_value (fields, count, "MESSAGE"), -1);
+  const char priority[] = { (char)('0' + priority_of (level)), '\0' };
+  size_t number = 0;
+
+  for (size_t i = 0; i < count; i++)
+    if (strcmp (fields[i].key, "PRIORITY") != 0 && strcmp (fields[i].key, "MESSAGE") != 0)
+      all[number++] = fields[i];
+  all[number++] = (GLogField){ "MESSAGE", message, -1 };
+  all[number++] = (GLogField){ "PRIORITY", priority, -1 };
+  all[number++] = (GLogField){ "SYSLOG_IDENTIFIER", IDENTIFIER, -1 };
+  if (mountpoint_name != NULL) {
+    all[number++] = (GLogField){ "LEASEFS_SOURCE", source_name, -1 };
+    all[number++] = (GLogField){ "LEASEFS_MOUNTPOINT", mountpoint_name, -1 };
+  }
+  return g_log_writer_journald (level, all, number, NULL) == G_LOG_WRITER_HANDLED;
 }
 
-void
-fs_log_hold (void)
+static GLogWriterOutput
+write_entry (GLogLevelFlags level, const GLogField *fields, size_t count, void *data)
 {
-  last = g_string_new (NULL);
-  fuse_set_log_func (hold);
-}
+  bool fatal = level & (G_LOG_FLAG_FATAL | G_LOG_LEVEL_ERROR);
+  bool starts = !__atomic_load_n (&begun, __ATOMIC_RELAXED);
+  g_autofree char *line = line_of (fields, count);
 
-void
-fs_log_divert (void)
-{
-  int file = memfd_create ("stderr", MFD_CLOEXEC);
-
-  if (file < 0)
-    return;
-  own_stderr = fcntl (STDERR_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-  if (own_stderr >= 0)
-    dup2 (file, STDERR_FILENO);
-  close (file);
-}
-
-void
-fs_log_restore (void)
-{
-  char text[4096];
-
-  if (own_stderr < 0)
-    return;
-  off_t end = lseek (STDERR_FILENO, 0, SEEK_END);
-  ssize_t length =
-      pread (STDERR_FILENO, text, sizeof text - 1, MAX (end - (off_t)sizeof text + 1, 0));
-  dup2 (own_stderr, STDERR_FILENO);
-  close (own_stderr);
-  own_stderr = -1;
-
-  text[MAX (length, 0)] = '\0';
-  g_strchomp (text);
-  if (text[0] == '\0')
-    return;
-  const char *newline = strrchr (text, '\n');
-  g_string_assign (last, newline != NULL ? newline + 1 : text);
-  strip_program ();
-}
-
-const char *
-fs_log_last (void)
-{
-  return last->str;
+  if (level & G_LOG_LEVEL_DEBUG)
+    return G_LOG_WRITER_HANDLED;
+  if (!stderr_is_journal && (has_reader || (fatal && starts))) {
+    if (fatal || !starts)
+      write_stderr (line);
+  } else if (!write_journal (level, fields, count)) {
+    syslog (priority_of (level), "%s", line);
+  }
+  return G_LOG_WRITER_HANDLED;
 }
 
 void
-fs_log_release (void)
+fs_log_open (void)
 {
-  fuse_set_log_func (NULL);
-  g_string_free (last, TRUE);
-  last = NULL;
+  stderr_is_journal = g_log_writer_is_journald (STDERR_FILENO);
+  g_log_set_writer_func (write_entry, NULL, NULL);
+  openlog (IDENTIFIER, LOG_PID, LOG_DAEMON);
+}
+
+void
+fs_log_leave_stderr (void)
+{
+  has_reader = false;
+}
+
+void
+fs_log_name (const char *source, const char *mountpoint)
+{
+  g_free (source_name);
+  g_free (mountpoint_name);
+  source_name = g_strdup (source);
+  mountpoint_name = g_strdup (mountpoint);
+}
+
+void
+fs_log_begin (void)
+{
+  __atomic_store_n (&begun, true, __ATOMIC_RELAXED);
+}
+
+void
+fs_log_fail (const char *message)
+{
+  const GLogField fields[] = { { "MESSAGE", message, -1 } };
+  g_autofree char *line = line_of (fields, 1);
+
+  if (!stderr_is_journal || !write_journal (G_LOG_LEVEL_CRITICAL, fields, 1))
+    write_stderr (line);
 }

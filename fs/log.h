@@ -1,21 +1,28 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
-/* What libfuse has to say. It writes to stderr, as it likes, in the middle of what we are doing,
- * and so does fusermount3, which it runs; a failure to start is to be one line. So their messages
- * are held back while starting, and the last of them becomes part of that line. */
+#include <stdbool.h>
 
-/* Holds messages of libfuse back from now on. Before other threads start. */
-void fs_log_hold (void);
+/* The log: a line for each thing worth noting, wherever g_log_structured() and GLib's other
+ * functions are called. With stderr connected to systemd's journal, lines go there with all their
+ * fields; else, in the foreground, to stderr as plain text; else to systemd's journal if there is
+ * one, and to syslog(3) if there is none. Debug messages go nowhere.
+ *
+ * Any thread may write to it but the reaper's, whose table of files lacks the sockets. */
 
-/* From here to fs_log_restore() whatever is written to stderr, by other programs too, is held back.
- * While messages are. */
-void fs_log_divert (void);
-void fs_log_restore (void);
+/* Takes over GLib's log. Before other threads start; to be called once. */
+void fs_log_open (void);
 
-/* The last message held back, without its newline and the name of the program before it; "" if
- * there was none. Valid until the next message. */
-const char *fs_log_last (void);
+/* From now on this is a process in the background, which has nobody to read what it says. Before
+ * other threads start. */
+void fs_log_leave_stderr (void);
 
-/* Lets messages through to stderr again. */
-void fs_log_release (void);
+/* What it is all about, for the fields of every line from now on. Before other threads start. */
+void fs_log_name (const char *source, const char *mountpoint);
+
+/* The start has succeeded. Until then stderr has nothing but the one line of fs_log_fail(). */
+void fs_log_begin (void);
+
+/* The start has failed: `message` tells why, on stderr or, if that is the same, in systemd's
+ * journal. */
+void fs_log_fail (const char *message);

@@ -4,6 +4,7 @@
 
 #include "fs/daemon.h"
 #include "fs/log.h"
+#include "fs/messages.h"
 #include "fs/options.h"
 #include "fs/session.h"
 
@@ -17,7 +18,7 @@
 static int
 fail (const char *message)
 {
-  fprintf (stderr, "leasefs: %s\n", message);
+  fs_log_fail (message);
   return EXIT_FAILURE;
 }
 
@@ -61,7 +62,8 @@ main (int argc, char **argv)
    * memory from each other. Before there are any. */
   mallopt (M_ARENA_MAX, 1);
   fill_standard_descriptors ();
-  fs_log_hold ();
+  fs_log_open ();
+  fs_messages_hold ();
   if (!fs_options_parse (&options, argc, argv, &error))
     return fail (error->message);
   if (options.help) {
@@ -72,7 +74,10 @@ main (int argc, char **argv)
     puts ("leasefs " LEASEFS_VERSION);
     return EXIT_SUCCESS;
   }
-  if (!options.foreground && !options.debug && fs_daemon_start () != 0)
-    return fail (g_strerror (errno));
+  if (!options.foreground && !options.debug) {
+    fs_log_leave_stderr ();
+    if (fs_daemon_start () != 0)
+      return fail (g_strerror (errno));
+  }
   return serve (&options);
 }

@@ -5,6 +5,7 @@
 #include "fs/ops.h"
 #include "fs/pseudo.h"
 #include "fs/reply.h"
+#include "fs/revoker.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -14,10 +15,11 @@
 
 /* Attributes of a pseudo-file hold for no time at all. */
 static void
-reply_pseudo (fuse_req_t req, const LeaseCaller *by, fuse_ino_t ino)
+reply_pseudo (fuse_req_t req, const LeaseCaller *by, fuse_ino_t ino, bool to_read)
 {
   struct stat st;
-  int error = fs_pseudo_stat (fs_context (req)->pseudo, by, fs_id (ino), fs_file (ino), &st, NULL);
+  int error =
+      fs_pseudo_stat (fs_context (req)->pseudo, by, fs_id (ino), fs_file (ino), to_read, &st, NULL);
 
   if (error == 0)
     fuse_reply_attr (req, &st, 0);
@@ -37,11 +39,13 @@ reply_node (fuse_req_t req, int error, const LeaseAttr *attr)
 void
 fs_getattr (fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-  LeaseCaller by = fs_caller (req);
+  LeaseCaller by = fs_caller (req, FS_REQUEST_GETATTR);
   LeaseAttr attr;
 
+  /* Nothing is shown by that, and what has ended is not to be cached. */
+  by.reaper |= fs_revoker_is_on_the_way (fs_context (req)->revoker, req);
   if (fs_file (ino) != LEASE_FILE_NONE)
-    reply_pseudo (req, &by, ino);
+    reply_pseudo (req, &by, ino, fi != NULL); /* as of an open file: see fs/pseudo.c */
   else
     reply_node (req, lease_engine_getattr (fs_context (req)->engine, &by, fs_id (ino), &attr),
                 &attr);
@@ -54,6 +58,13 @@ to_ns (struct timespec time)
   int64_t seconds = CLAMP (time.tv_sec, INT64_MIN / NS_PER_S, INT64_MAX / NS_PER_S - 1);
 
   return seconds * NS_PER_S + time.tv_nsec;
+}
+
+/* An open with O_TRUNC comes as this, and truncate(2) too, but ftruncate(2) not. */
+static bool
+is_opening (const struct stat *attr, int to_set, const struct fuse_file_info *fi)
+{
+  return to_set == FUSE_SET_ATTR_SIZE && attr->st_size == 0 && fi == NULL;
 }
 
 static LeaseSet
@@ -93,7 +104,7 @@ void
 fs_setattr (fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
             struct fuse_file_info *fi)
 {
-  LeaseCaller by = fs_caller (req);
+  LeaseCaller by = fs_caller (req, FS_REQUEST_SETATTR);
   FsContext *context = fs_context (req);
   g_autofree gid_t *groups = NULL;
   LeaseAttr attr_after;
@@ -101,12 +112,14 @@ fs_setattr (fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
   if (fs_file (ino) != LEASE_FILE_NONE) {
     int error = fs_pseudo_setattr (context->pseudo, &by, fs_id (ino), fs_file (ino), attr, to_set);
     if (error == 0)
-      reply_pseudo (req, &by, ino);
+      reply_pseudo (req, &by, ino, false);
     else
       fs_reply_result (req, error);
     return;
   }
   LeaseSet set = to_lease_set (&by, attr, to_set);
+  if (is_opening (attr, to_set, fi))
+    set.mask |= LEASE_SET_HOLD;
   int error = lease_engine_setattr (context->engine, &by, fs_id (ino), &set, &attr_after);
   if (error == -EAGAIN) {
     groups = fs_caller_groups (req, &by);
@@ -126,6 +139,7 @@ fs_statfs (fuse_req_t req, fuse_ino_t ino)
   };
   LeaseUsage usage;
 
+  fs_count (req, FS_REQUEST_STATFS);
   lease_engine_usage (fs_context (req)->engine, &usage);
   if (usage.bytes_max != UINT64_MAX) {
     st.f_blocks = usage.bytes_max / STATFS_BLOCK;

@@ -26,6 +26,7 @@ typedef struct {
 void
 fs_opendir (fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
+  fs_count (req, FS_REQUEST_OPENDIR);
   /* As for open; and listings may be cached. */
   fuse_reply_err (req, ENOSYS);
 }
@@ -91,7 +92,8 @@ static void
 list (fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, bool plus)
 {
   LeaseEngine *engine = fs_context (req)->engine;
-  LeaseCaller by = fs_caller (req);
+  FsRequest request = plus ? FS_REQUEST_READDIRPLUS : FS_REQUEST_READDIR;
+  LeaseCaller by = fs_caller (req, request);
   g_autofree char *buffer = g_malloc (size);
   g_autoptr (GArray) pinned = g_array_new (FALSE, FALSE, sizeof (uint64_t));
   Listing listing = { .req = req, .plus = plus, .buffer = buffer, .size = size, .pinned = pinned };

@@ -12,6 +12,7 @@
 void
 fs_open (fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
+  fs_count (req, FS_REQUEST_OPEN);
   /* "Never ask again, and keep cached pages": opening and closing cost no round trip after this
    * one. */
   fuse_reply_err (req, ENOSYS);
@@ -32,7 +33,7 @@ read_pseudo (fuse_req_t req, const LeaseCaller *by, fuse_ino_t ino, size_t size,
 void
 fs_read (fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, struct fuse_file_info *fi)
 {
-  LeaseCaller by = fs_caller (req);
+  LeaseCaller by = fs_caller (req, FS_REQUEST_READ);
   g_autofree char *data = NULL;
   size_t count;
 
@@ -65,7 +66,7 @@ void
 fs_write (fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t offset,
           struct fuse_file_info *fi)
 {
-  LeaseCaller by = fs_caller (req);
+  LeaseCaller by = fs_caller (req, FS_REQUEST_WRITE);
   FsContext *context = fs_context (req);
   int error;
 
@@ -88,7 +89,7 @@ void
 fs_fallocate (fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t length,
               struct fuse_file_info *fi)
 {
-  LeaseCaller by = fs_caller (req);
+  LeaseCaller by = fs_caller (req, FS_REQUEST_FALLOCATE);
   int error = -EOPNOTSUPP;
 
   if (fs_file (ino) == LEASE_FILE_NONE)
@@ -103,7 +104,8 @@ seek_pseudo (fuse_req_t req, const LeaseCaller *by, fuse_ino_t ino, uint64_t off
              uint64_t *found_out)
 {
   struct stat st;
-  int error = fs_pseudo_stat (fs_context (req)->pseudo, by, fs_id (ino), fs_file (ino), &st, NULL);
+  int error =
+      fs_pseudo_stat (fs_context (req)->pseudo, by, fs_id (ino), fs_file (ino), false, &st, NULL);
 
   if (error == 0 && offset >= (uint64_t)st.st_size)
     error = -ENXIO;
@@ -114,7 +116,7 @@ seek_pseudo (fuse_req_t req, const LeaseCaller *by, fuse_ino_t ino, uint64_t off
 void
 fs_lseek (fuse_req_t req, fuse_ino_t ino, off_t offset, int whence, struct fuse_file_info *fi)
 {
-  LeaseCaller by = fs_caller (req);
+  LeaseCaller by = fs_caller (req, FS_REQUEST_LSEEK);
   bool hole = whence == SEEK_HOLE;
   uint64_t found = 0;
   int error;
@@ -138,7 +140,7 @@ fs_copy_file_range (fuse_req_t req, fuse_ino_t ino_in, off_t off_in, struct fuse
                     fuse_ino_t ino_out, off_t off_out, struct fuse_file_info *fi_out, size_t len,
                     int flags)
 {
-  LeaseCaller by = fs_caller (req);
+  LeaseCaller by = fs_caller (req, FS_REQUEST_COPY_FILE_RANGE);
   LeasePlace from = { fs_id (ino_in), off_in }, to = { fs_id (ino_out), off_out };
   size_t copied = 0;
   int error = -EOPNOTSUPP;
@@ -154,7 +156,7 @@ fs_copy_file_range (fuse_req_t req, fuse_ino_t ino_in, off_t off_in, struct fuse
 void
 fs_readlink (fuse_req_t req, fuse_ino_t ino)
 {
-  LeaseCaller by = fs_caller (req);
+  LeaseCaller by = fs_caller (req, FS_REQUEST_READLINK);
   g_autofree char *target = NULL;
   int error = fs_file (ino) == LEASE_FILE_NONE
                   ? lease_engine_readlink (fs_context (req)->engine, &by, fs_id (ino), &target)
@@ -164,4 +166,27 @@ fs_readlink (fuse_req_t req, fuse_ino_t ino)
     fuse_reply_readlink (req, target);
   else
     fs_reply_result (req, error);
+}
+
+/* Of whatever file or directory: there is one journal for all. */
+static void
+sync_all (fuse_req_t req, FsRequest request)
+{
+  LeaseEngine *engine = fs_context (req)->engine;
+  LeaseCaller by = fs_caller (req, request);
+
+  /* Where nothing is kept, the kernel need not ask again. */
+  fs_reply_result (req, lease_engine_is_kept (engine) ? lease_engine_sync (engine, &by) : -ENOSYS);
+}
+
+void
+fs_fsync (fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
+{
+  sync_all (req, FS_REQUEST_FSYNC);
+}
+
+void
+fs_fsyncdir (fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi)
+{
+  sync_all (req, FS_REQUEST_FSYNCDIR);
 }

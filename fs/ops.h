@@ -34,6 +34,8 @@ void fs_copy_file_range (fuse_req_t req, fuse_ino_t ino_in, off_t off_in,
                          struct fuse_file_info *fi_in, fuse_ino_t ino_out, off_t off_out,
                          struct fuse_file_info *fi_out, size_t len, int flags);
 void fs_readlink (fuse_req_t req, fuse_ino_t ino);
+void fs_fsync (fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi);
+void fs_fsyncdir (fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi);
 
 /* ops-dir.c */
 void fs_opendir (fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
@@ -47,3 +49,10 @@ void fs_getattr (fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
 void fs_setattr (fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
                  struct fuse_file_info *fi);
 void fs_statfs (fuse_req_t req, fuse_ino_t ino);
+
+/* ops-xattr.c */
+void fs_getxattr (fuse_req_t req, fuse_ino_t ino, const char *name, size_t size);
+void fs_setxattr (fuse_req_t req, fuse_ino_t ino, const char *name, const char *value, size_t size,
+                  int flags);
+void fs_listxattr (fuse_req_t req, fuse_ino_t ino, size_t size);
+void fs_removexattr (fuse_req_t req, fuse_ino_t ino, const char *name);

@@ -17,9 +17,11 @@ const char fs_options_usage[] =
     "usage: leasefs [SOURCE] MOUNTPOINT [-o OPTION,...] [-f] [-d] [-s]\n"
     "\n"
     "Mounts a file system whose files can be attached to leases: MOUNTPOINT/leases/ID/ttl.\n"
-    "SOURCE is 'none' (the default): everything is kept in memory.\n"
+    "SOURCE is where that is kept: 'none' (the default), which is memory, or the path of a state "
+    "file,\n"
+    "made if need be, which survives restarts, crashes and power cuts.\n"
     "\n"
-    "  -f  stay in the foreground\n"
+    "  -f  stay in the foreground, with the log on stderr\n"
     "  -d  log every request to stderr (implies -f)\n"
     "  -s  serve with a single thread\n"
     "  -h  print this text\n"
@@ -29,15 +31,18 @@ const char fs_options_usage[] =
     "  -o size=BYTES        memory to use, with k, m, g or % (of the RAM) (default: 50%)\n"
     "  -o nr_inodes=COUNT   files and directories (default: half as many as the RAM has pages)\n"
     "  -o max_leases=COUNT  leases (default: no limit; 0 means that for all three)\n"
-    "  -o mode=OCTAL        permissions of the root directory (default: 1777)\n"
+    "  -o mode=OCTAL        permissions of a new root directory (default: 1777)\n"
     "  -o uid=UID, gid=GID  its owner and group, and those of leases/ (default: yours)\n"
+    "  -o xattr             extended attributes, which make puts slower (default: noxattr)\n"
     "  -o allow_other       let other users in\n"
     "  -o fsname=NAME, ...  FUSE's and mount's own options: see fuse(8)\n";
 
-#define OPTION(text, field)                                                                        \
+#define CHOICE(text, field, value)                                                                 \
   {                                                                                                \
-    text, offsetof (FsOptions, field), 1                                                           \
+    text, offsetof (FsOptions, field), value                                                       \
   }
+
+#define OPTION(text, field) CHOICE (text, field, 1)
 
 #define SETTING(name, field)                                                                       \
   {                                                                                                \
@@ -62,6 +67,8 @@ static const struct fuse_opt option_table[] = {
   OPTION ("-d", debug),
   OPTION ("debug", debug),
   OPTION ("-s", single_thread),
+  CHOICE ("xattr", xattr, 1),
+  CHOICE ("noxattr", xattr, 0),
   SETTING ("min_ttl", min_ttl),
   SETTING ("size", size),
   SETTING ("nr_inodes", nr_inodes),
@@ -191,17 +198,18 @@ parse_settings (FsOptions *options, GError **error)
   return true;
 }
 
-static bool
-check_source (FsOptions *options, GError **error)
+/* For libfuse, which takes a comma for the end of an option. */
+static char *
+escape (const char *text)
 {
-  if (options->source == NULL)
-    options->source = g_strdup ("none");
-  if (strcmp (options->source, "none") == 0)
-    return true;
-  g_set_error (error, G_FILE_ERROR, G_FILE_ERROR_INVAL,
-               "%s: unknown SOURCE; leave it out, or give 'none', to keep everything in memory",
-               options->source);
-  return false;
+  GString *escaped = g_string_new (NULL);
+
+  for (; *text != '\0'; text++) {
+    if (*text == ',' || *text == '\\')
+      g_string_append_c (escaped, '\\');
+    g_string_append_c (escaped, *text);
+  }
+  return g_string_free (escaped, FALSE);
 }
 
 /* What libfuse is to hear besides what the user said. A user's own fsname comes later on the line,
@@ -209,12 +217,23 @@ check_source (FsOptions *options, GError **error)
 static void
 add_session_args (FsOptions *options)
 {
+  g_autofree char *source = escape (options->source);
   g_autofree char *fixed =
-      g_strdup_printf ("-odefault_permissions,subtype=leasefs,fsname=%s", options->source);
+      g_strdup_printf ("-odefault_permissions,subtype=leasefs,fsname=%s", source);
 
   fuse_opt_insert_arg (&options->session_args, 1, fixed);
   if (options->debug)
     fuse_opt_add_arg (&options->session_args, "-odebug");
+}
+
+/* libfuse's parser has put them together. */
+static char *
+find_passed_on (const struct fuse_args *args)
+{
+  for (int i = 1; i + 1 < args->argc; i++)
+    if (strcmp (args->argv[i], "-o") == 0)
+      return g_strdup (args->argv[i + 1]);
+  return NULL;
 }
 
 bool
@@ -245,10 +264,50 @@ fs_options_parse (FsOptions *options, int argc, char **argv, GError **error)
                  "no mountpoint given; say where to mount, as in 'leasefs /mnt/keys'");
     return false;
   }
-  if (!parse_settings (options, error) || !check_source (options, error))
+  if (!parse_settings (options, error))
     return false;
+  if (options->source == NULL)
+    options->source = g_strdup ("none");
+  options->passed_on = find_passed_on (&options->session_args);
   add_session_args (options);
   return true;
+}
+
+/* 0 stands for no limit. */
+static uint64_t
+limit_of (uint64_t max)
+{
+  return max == FS_QUOTA_NONE ? 0 : max;
+}
+
+static void
+append_given (GString *text, const char *name, const char *value)
+{
+  if (value != NULL)
+    g_string_append_printf (text, ",%s=%s", name, value);
+}
+
+char *
+fs_options_describe (const FsOptions *options)
+{
+  const LeaseEngineConfig *config = &options->config;
+  GString *text = g_string_new (NULL);
+  char min_ttl[LEASE_TTL_TEXT_SIZE];
+
+  lease_ttl_format (config->min_ttl_ns, min_ttl);
+  g_string_append_printf (text,
+                          "min_ttl=%s,size=%" G_GUINT64_FORMAT ",nr_inodes=%" G_GUINT64_FORMAT
+                          ",max_leases=%" G_GUINT64_FORMAT,
+                          min_ttl, limit_of (config->max_bytes), limit_of (config->max_nodes),
+                          limit_of (config->max_leases));
+  append_given (text, "mode", options->mode);
+  append_given (text, "uid", options->uid);
+  append_given (text, "gid", options->gid);
+  if (options->xattr)
+    g_string_append (text, ",xattr");
+  if (options->passed_on != NULL)
+    g_string_append_printf (text, ",%s", options->passed_on);
+  return g_string_free (text, FALSE);
 }
 
 void
@@ -256,6 +315,7 @@ fs_options_clear (FsOptions *options)
 {
   g_clear_pointer (&options->source, g_free);
   g_clear_pointer (&options->mountpoint, g_free);
+  g_clear_pointer (&options->passed_on, g_free);
   for (unsigned i = 0; i < G_N_ELEMENTS (settings); i++)
     g_clear_pointer (&G_STRUCT_MEMBER (char *, options, settings[i].field), free);
   fuse_opt_free_args (&options->session_args);

@@ -13,12 +13,14 @@ typedef struct {
   int foreground;
   int debug;
   int single_thread;
+  int xattr;
   int help;
   int version;
   /* As given; NULL: it was not. */
   char *min_ttl, *size, *nr_inodes, *max_leases, *mode, *uid, *gid;
   LeaseEngineConfig config;      /* what follows from them */
   struct fuse_args session_args; /* what is left for libfuse */
+  char *passed_on;               /* the -o options among that, with commas between them */
 } FsOptions;
 
 /* Reads the command line into `options`, which the caller clears in any case. With -h or -V nothing
@@ -27,6 +29,10 @@ typedef struct {
 bool fs_options_parse (FsOptions *options, int argc, char **argv, GError **error);
 void fs_options_clear (FsOptions *options);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (FsOptions, fs_options_clear)
+
+/* The options in force, as -o takes them: limits whether they were given or not. The caller frees
+ * it. */
+char *fs_options_describe (const FsOptions *options);
 
 /* What -h prints. */
 extern const char fs_options_usage[];

@@ -8,15 +8,22 @@
 
 /* The reaper: a thread that removes what has ended, by unlink(2) through the mount itself, so that
  * the kernel drops what it has cached and whoever watches with inotify sees it. It is the one
- * thread that makes system calls on the mount, or sends notifications that take a directory's lock
- * in the kernel; nothing ever waits for it. */
+ * thread that makes system calls on the mount; nothing ever waits for it.
+ *
+ * Such a call waits for an answer, and not even SIGKILL ends that wait: only the end of the
+ * connection does, when nobody has /dev/fuse open any more. So the thread has a table of files of
+ * its own, without that in it. Else the process, killed at the wrong moment, would stay forever,
+ * and the mount with it. (For the same reason it must not make the engine write to its journal: the
+ * descriptors of that are not in its table either. What the reaper does, the engine writes later.)
+ */
 typedef struct FsReaper FsReaper;
 
-/* Starts the thread. `mountpoint` (an absolute path) leads to the mount, whose device is `device`;
- * `session` is where notifications go. All three stay the caller's; they, and `context`, must
- * outlive the reaper. */
+/* Starts the thread, and returns once the mount has answered it; NULL with `error` set if it does
+ * not. `mountpoint` (an absolute path) leads to the mount; `session` is where notifications go.
+ * They stay the caller's, and they and `context` must outlive the reaper. `foreground`: the
+ * standard descriptors stay the thread's too. */
 FsReaper *fs_reaper_new (FsContext *context, struct fuse_session *session, const char *mountpoint,
-                         dev_t device);
+                         bool foreground, GError **error);
 
 /* Something has ended. Any thread; returns at once. */
 void fs_reaper_wake (FsReaper *reaper);

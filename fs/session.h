@@ -8,7 +8,7 @@
 #include <stdbool.h>
 
 /* One mount, from mounting to unmounting: the FUSE session and its threads, the timer, the reaper,
- * the signals. */
+ * the processes that hold leases, the signals. */
 typedef struct FsSession FsSession;
 
 /* Mounts. NULL with `error` set, one line that says what to do, if that is impossible; then nothing

@@ -30,10 +30,12 @@ on_deadline (int fd, GIOCondition condition, void *data)
   bool more = true;
 
   if (read (fd, &times, sizeof times) < 0 && errno != EAGAIN)
-    g_critical ("timer: %s", g_strerror (errno));
+    g_critical ("the timer cannot be read: %s", g_strerror (errno));
   while (more) {
     LeaseCaller by = { .now = lease_clock_now (), .wall_ns = lease_clock_wall_ns () };
     more = lease_engine_expire (timer->engine, &by, SLICE);
+    if (more)
+      lease_engine_let_in ();
   }
   fs_timer_arm (timer);
   return G_SOURCE_CONTINUE;

@@ -57,17 +57,26 @@ may_write (const LeaseOp *op, const Lease *lease, LeaseFile file)
   return check_access (op->by, lease->modes[file], lease->directory, WRITE);
 }
 
-int
-lease_op_may_refresh (const LeaseOp *op, const Lease *lease)
+/* Whether the caller may come to the pseudo-files of `lease`; the owner in any case, as above. */
+static int
+may_reach (const LeaseOp *op, const Lease *lease)
 {
   const LeaseNode *way[] = { lease_tree_node (op->engine->tree, LEASE_ROOT), op->engine->leases_dir,
                              lease->directory };
-  int error = may_write (op, lease, LEASE_FILE_TTL);
+  int error = 0;
 
   for (unsigned i = 0; error == 0 && i < G_N_ELEMENTS (way); i++)
     if (op->by->uid != lease->directory->uid)
       error = lease_op_may_search (op, way[i]);
   return error;
+}
+
+int
+lease_op_may_refresh (const LeaseOp *op, const Lease *lease)
+{
+  int error = may_write (op, lease, LEASE_FILE_TTL);
+
+  return error != 0 ? error : may_reach (op, lease);
 }
 
 int
@@ -78,6 +87,15 @@ lease_op_may_attach (const LeaseOp *op, const Lease *lease, const LeaseNode *nod
   return may_write (op, lease, LEASE_FILE_KEYS);
 }
 
+/* Root acts for the owner of the lease: nobody gets hold of somebody else's keys with its help. */
+static int
+may_act (const LeaseOp *op, const Lease *lease, const LeaseNode *node, bool detach)
+{
+  uid_t owner = lease->directory->uid;
+
+  return detach || op->by->uid != 0 || owner == 0 || owner == node->uid ? 0 : -EPERM;
+}
+
 /* The kernel has checked the right to write to `keys` when it was opened, by whoever that was; here
  * it is who writes now. Root may not simply do everything: a user can have a program with root's
  * rights write what the user likes to a descriptor that the user opened
@@ -86,14 +104,43 @@ lease_op_may_attach (const LeaseOp *op, const Lease *lease, const LeaseNode *nod
 int
 lease_op_may_edit (const LeaseOp *op, const Lease *lease, const LeaseNode *node, bool detach)
 {
-  uid_t owner = lease->directory->uid;
   int error = lease_op_may_attach (op, lease, node);
 
-  if (error != 0 || op->by->uid != 0)
-    return error;
-  if (lease->modes[LEASE_FILE_KEYS] & (S_IWGRP | S_IWOTH))
-    return -EPERM;
-  return detach || owner == 0 || owner == node->uid ? 0 : -EPERM;
+  if (error == 0 && op->by->uid == 0 && (lease->modes[LEASE_FILE_KEYS] & (S_IWGRP | S_IWOTH)))
+    error = -EPERM;
+  return error != 0 ? error : may_act (op, lease, node, detach);
+}
+
+/* There is no descriptor of `keys` here that somebody else could have opened. But root may be
+ * copying what others have made, with the attributes that they gave it. */
+int
+lease_op_may_set_lease (const LeaseOp *op, const Lease *lease, const LeaseNode *node, bool detach)
+{
+  int error = may_reach (op, lease);
+
+  if (error == 0)
+    error = lease_op_may_attach (op, lease, node);
+  return error != 0 ? error : may_act (op, lease, node, detach);
+}
+
+int
+lease_op_may_come (const LeaseOp *op, const LeaseName *name)
+{
+  int error = 0;
+
+  for (; error == 0 && name != NULL; name = name->parent->names)
+    error = lease_op_may_search (op, name->parent);
+  return error;
+}
+
+mode_t
+lease_op_mode_after (const LeaseOp *op, const LeaseNode *node, bool chown)
+{
+  mode_t cleared = node->mode & S_IXGRP ? S_ISUID | S_ISGID : S_ISUID;
+
+  if (!op->by->clears_setid || S_ISDIR (node->mode) || (op->by->uid == 0 && !chown))
+    return node->mode;
+  return node->mode & ~cleared;
 }
 
 /* Root too may not: the names are shown to others. Of the owner's groups only that of the lease is

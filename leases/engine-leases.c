@@ -9,18 +9,35 @@
 #include <string.h>
 #include <sys/stat.h>
 
+/* Refreshes the lease if it has this TTL already. Returns whether it did. */
+static bool
+refresh_if (LeaseEngine *engine, const LeaseCaller *by, uint64_t id, int64_t ttl_ns)
+{
+  g_auto (LeaseOp) op = lease_op_begin (engine, by);
+  Lease *lease;
+
+  if (lease_op_lease (&op, id, &lease) != 0 || lease->granted_ns != ttl_ns)
+    return false;
+  lease_op_refresh (&op, lease);
+  return true;
+}
+
 int
 lease_engine_grant (LeaseEngine *engine, const LeaseCaller *by, uint64_t id, int64_t ttl_ns)
 {
-  g_auto (LeaseOp) op = lease_op_begin (engine, by);
+  ttl_ns = MAX (ttl_ns, engine->config.min_ttl_ns);
+  if (refresh_if (engine, by, id, ttl_ns))
+    return 0;
+  g_auto (LeaseOp) op = lease_op_begin_change (engine, by);
   Lease *lease;
   int error = lease_op_lease (&op, id, &lease);
 
   if (error != 0)
     return error;
-  lease->granted_ns = MAX (ttl_ns, engine->config.min_ttl_ns);
-  lease_op_refresh (&op, lease);
-  return 0;
+  lease_plan_lease (&op, LEASE_ROW_GRANT, id)->ns = ttl_ns;
+  error = lease_op_commit (&op);
+  /* It may have ended meanwhile, and nothing revives it. */
+  return error != 0 ? error : lease_op_lease (&op, id, &lease);
 }
 
 int
@@ -47,9 +64,11 @@ lease_engine_info (LeaseEngine *engine, const LeaseCaller *by, uint64_t id, Leas
   if (error != 0)
     return error;
   info_out->granted_ns = lease->granted_ns;
-  info_out->left_ns = lease->granted_ns == 0 ? 0 : MAX (lease->due.deadline - op.now, 0);
-  memcpy (info_out->modes, lease->modes, sizeof info_out->modes);
-  info_out->generation = engine->generation;
+  info_out->left_ns = lease_left_ns (lease, op.now);
+  for (LeaseFile file = 0; file <= LEASE_FILE_LAST; file++)
+    info_out->modes[file] = lease->modes[file];
+  info_out->generation = lease_keys_generation (engine, lease);
+  info_out->keys_size = lease_keys_size (engine, lease);
   lease_op_fill_attr (&op, lease->directory, &info_out->directory);
   return 0;
 }
@@ -58,13 +77,16 @@ int
 lease_engine_chmod_file (LeaseEngine *engine, const LeaseCaller *by, uint64_t id, LeaseFile file,
                          mode_t mode)
 {
-  g_auto (LeaseOp) op = lease_op_begin (engine, by);
+  g_auto (LeaseOp) op = lease_op_begin_change (engine, by);
   Lease *lease;
   int error = lease_op_lease (&op, id, &lease);
 
-  if (error == 0)
-    lease->modes[file] = mode & 0777;
-  return error;
+  if (error != 0)
+    return error;
+  LeaseRow *row = lease_plan_lease (&op, LEASE_ROW_MODE, id);
+  row->mode.file = file;
+  row->mode.mode = mode & 0777;
+  return lease_op_commit (&op);
 }
 
 /* Where a path that a line of `keys` names has led so far. */
@@ -95,8 +117,7 @@ step_down (LeaseOp *op, Walk *walk, const char *text)
   }
   walk->name = lease_op_find (op, directory, text);
   if (walk->name == NULL)
-    return lease_is_directory_of_lease (directory) && lease_file_from_name (text) ? -EINVAL
-                                                                                  : -ENOENT;
+    return lease_is_pseudo_file (op->engine, directory, text) ? -EINVAL : -ENOENT;
   walk->node = walk->name->node;
   return 0;
 }
@@ -149,19 +170,16 @@ plan_edit (LeaseOp *op, Lease *lease, const LeaseKeysLine *line, GHashTable *pla
 
 /* Of all edits of a node, only what comes out of them in the end is done. */
 static void
-apply_edit (LeaseOp *op, const Edit *edit, GHashTable *planned)
+plan_outcome (LeaseOp *op, const Edit *edit, GHashTable *planned)
 {
   void *lease;
 
   if (edit->name != NULL)
-    edit->name->told = edit->lease != NULL;
+    lease_plan_told (op, edit->name, edit->lease != NULL);
   if (!g_hash_table_steal_extended (planned, edit->node, NULL, &lease))
     return;
-  edit->node->ctime_ns = op->by->wall_ns;
-  if (lease != NULL)
-    lease_op_attach (op, edit->node, lease);
-  else
-    lease_op_detach (op, edit->node);
+  lease_plan_touch_status (op, edit->node);
+  lease_plan_attach (op, edit->node->id, lease);
 }
 
 int
@@ -170,7 +188,7 @@ lease_engine_edit_keys (LeaseEngine *engine, const LeaseCaller *by, uint64_t id,
 {
   g_autoptr (GHashTable) planned = g_hash_table_new (NULL, NULL);
   g_autofree Edit *edits = g_new (Edit, lines->len);
-  g_auto (LeaseOp) op = lease_op_begin (engine, by);
+  g_auto (LeaseOp) op = lease_op_begin_change (engine, by);
   Lease *lease;
   int error = lease_op_lease (&op, id, &lease);
 
@@ -182,33 +200,6 @@ lease_engine_edit_keys (LeaseEngine *engine, const LeaseCaller *by, uint64_t id,
     return error;
 
   for (unsigned i = 0; i < lines->len; i++)
-    apply_edit (&op, &edits[i], planned);
-  return 0;
-}
-
-int
-lease_engine_keys (LeaseEngine *engine, const LeaseCaller *by, uint64_t id, size_t max,
-                   GByteArray **paths_out, uint64_t *generation_out)
-{
-  g_auto (LeaseOp) op = lease_op_begin (engine, by);
-  g_autoptr (GByteArray) paths = g_byte_array_new ();
-  Lease *lease;
-  int error = lease_op_lease (&op, id, &lease);
-
-  if (error != 0)
-    return error;
-  for (const GList *link = lease->members.head; link != NULL; link = link->next) {
-    const LeaseNode *node = link->data;
-    for (const LeaseName *name = node->names; name != NULL; name = name->next) {
-      g_autofree char *path = lease_tree_path (name); /* NULL if that is too long to walk */
-      if (path != NULL && !lease_op_goes_with_parent (&op, name->parent) &&
-          lease_owner_may_see (lease, name))
-        g_byte_array_append (paths, (const guint8 *)path, strlen (path) + 1);
-      if (paths->len > max)
-        return -EFBIG;
-    }
-  }
-  *paths_out = g_steal_pointer (&paths);
-  *generation_out = engine->generation;
-  return 0;
+    plan_outcome (&op, &edits[i], planned);
+  return lease_op_commit (&op);
 }

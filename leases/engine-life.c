@@ -4,26 +4,29 @@
 
 #include "leases/engine-private.h"
 
+/* Keys of a revoked lease that are settled in one go under the lock. */
+#define REVOKE_SLICE 512
+
 /* The attributes and names of all that is attached were given out with a deadline that is too late
  * now. */
 static void
 tell_shortened (LeaseOp *op, const Lease *lease)
 {
-  for (const GList *link = lease->members.head; link != NULL; link = link->next) {
-    lease_op_tell_stale (op, link->data, true);
-    lease_op_tell_names (op, link->data);
+  for (LeaseNode *node = lease->first_member; node != NULL; node = node->next_member) {
+    lease_op_tell_stale (op, node, true);
+    lease_op_tell_names (op, node);
   }
   lease_op_tell_names (op, lease->directory);
   lease_op_tell_stale (op, op->engine->leases_dir, false);
 }
 
-static void
-set_deadline (LeaseOp *op, Lease *lease, LeaseTime deadline)
+void
+lease_op_set_deadline (LeaseOp *op, Lease *lease, LeaseTime deadline)
 {
   LeaseEngine *engine = op->engine;
 
   if (lease_queue_contains (&lease->due)) {
-    if (deadline < lease->due.deadline)
+    if (deadline < lease->due.deadline && !engine->loading)
       tell_shortened (op, lease);
     lease_queue_update (engine->deadlines, &lease->due, deadline);
   } else {
@@ -43,18 +46,35 @@ lease_op_reserve (LeaseOp *op, LeaseNode *directory)
   lease->directory = directory;
   lease->link.data = lease;
   lease->modes[LEASE_FILE_TTL] = lease->modes[LEASE_FILE_KEYS] = 0644;
+  lease->modes[LEASE_FILE_PROCS] = 0644;
   lease->modes[LEASE_FILE_GRANTED] = 0444;
   lease_tree_attach (directory, lease);
   op->engine->bytes_used += LEASE_COST;
-  set_deadline (op, lease, lease_time_after (op->now, LEASE_RESERVATION_NS));
+  op->engine->counts.leases[LEASE_PHASE_RESERVED]++;
+  lease_op_set_deadline (op, lease, lease_time_after (op->now, LEASE_RESERVATION_NS));
 }
 
 void
 lease_op_refresh (LeaseOp *op, Lease *lease)
 {
-  set_deadline (op, lease, lease_time_after (op->now, lease->granted_ns));
+  if (lease->phase == LEASE_PHASE_RESERVED)
+    op->engine->counts.granted++;
+  else
+    op->engine->counts.refreshed++;
+  lease_op_count_lease (op, lease);
+  if (lease->holds == NULL)
+    lease_op_set_deadline (op, lease, lease_time_after (op->now, lease->granted_ns));
   lease->directory->mtime_ns = lease->directory->ctime_ns = op->by->wall_ns;
+  lease->directory->dirty = true;
   lease_op_tell_stale (op, lease->directory, false);
+}
+
+int64_t
+lease_left_ns (const Lease *lease, LeaseTime now)
+{
+  if (lease->granted_ns == 0 || lease->holds != NULL)
+    return lease->granted_ns;
+  return MAX (lease->due.deadline - now, 0);
 }
 
 /* The wall clock when `lease` ended. */
@@ -67,46 +87,57 @@ end_wall_ns (const LeaseOp *op, const Lease *lease)
 }
 
 static void
-settle_names (const LeaseNode *node, int64_t wall_ns)
+settle_names (LeaseOp *op, const LeaseNode *node, int64_t wall_ns)
 {
   for (LeaseName *name = node->names; name != NULL; name = name->next) {
     LeaseNode *parent = name->parent;
+    op->engine->counts.graves += !name->dead;
     lease_tree_mark_dead (name);
     /* It moves in any case, though the wall clock may have been set back. */
     parent->mtime_ns = MAX (parent->mtime_ns + 1, wall_ns);
     parent->ctime_ns = MAX (parent->ctime_ns, wall_ns);
+    parent->dirty = true;
   }
 }
 
 static void
 settle_next (LeaseOp *op, Lease *lease)
 {
-  LeaseNode *node = lease->unsettled->data;
+  LeaseNode *node = lease->unsettled;
 
-  lease->unsettled = lease->unsettled->next;
+  if (lease->revoking)
+    lease_op_tell_stale (op, node, true);
+  lease->unsettled = node->next_member;
   if (!lease_op_is_over (op, node))
     return;
-  settle_names (node, end_wall_ns (op, lease));
+  settle_names (op, node, end_wall_ns (op, lease));
   lease_op_mark_ended (op, node);
 }
 
 static void
 finish_settling (LeaseOp *op, Lease *lease)
 {
-  settle_names (lease->directory, end_wall_ns (op, lease));
+  settle_names (op, lease->directory, end_wall_ns (op, lease));
   lease_op_mark_ended (op, lease->directory);
-  g_queue_unlink (&op->engine->settling, &lease->link);
+  g_queue_unlink (lease->revoking ? &op->engine->revoking : &op->engine->settling, &lease->link);
   g_queue_push_tail_link (&op->engine->ended, &lease->link);
+  if (lease->awaited && lease->revoking)
+    lease_clean_up_first (op->engine, lease);
+  lease->revoking = false;
+  lease->settled = true;
   op->ended = true;
 }
 
 static void
-start_settling (LeaseOp *op, Lease *lease)
+start_settling (LeaseOp *op, Lease *lease, GQueue *queue)
 {
+  lease_op_note_end (op, lease);
   lease_queue_remove (op->engine->deadlines, &lease->due);
   lease->ended = true;
-  lease->unsettled = lease->members.head;
-  g_queue_push_tail_link (&op->engine->settling, &lease->link);
+  lease_op_count_end (op, lease);
+  lease_op_release (op, lease);
+  lease->unsettled = lease->first_member;
+  g_queue_push_tail_link (queue, &lease->link);
 }
 
 /* The next lease whose deadline has come; NULL if none has. */
@@ -131,7 +162,7 @@ lease_op_settle (LeaseOp *op, unsigned max)
       lease = next_due (op);
       if (lease == NULL)
         return false;
-      start_settling (op, lease);
+      start_settling (op, lease, settling);
     }
     if (lease->unsettled != NULL)
       settle_next (op, lease);
@@ -141,17 +172,52 @@ lease_op_settle (LeaseOp *op, unsigned max)
   return !g_queue_is_empty (settling) || next_due (op) != NULL;
 }
 
-/* All at once, because it has to be over when rmdir returns; also in the eyes of the kernel. */
+/* By nobody else than who revokes it: all has to be over when rmdir returns, also in the eyes of the
+ * kernel. */
 void
 lease_op_revoke (LeaseOp *op, Lease *lease)
 {
+  if (!lease_is_over (lease, op->now))
+    lease->end = LEASE_END_REVOKED;
   lease_queue_update (op->engine->deadlines, &lease->due, op->now);
-  start_settling (op, lease);
+  start_settling (op, lease, &op->engine->revoking);
+  lease->revoking = true;
   lease_op_tell_stale (op, lease->directory, false);
-  while (lease->unsettled != NULL) {
-    lease_op_tell_stale (op, lease->unsettled->data, true);
+  op->revoked = lease->directory->id;
+  lease_op_settle_revoked (op, op->revoked);
+}
+
+bool
+lease_op_settle_revoked (LeaseOp *op, uint64_t id)
+{
+  LeaseNode *directory = lease_tree_node (op->engine->tree, id);
+  Lease *lease = directory == NULL ? NULL : directory->lease;
+
+  if (lease == NULL || !lease->revoking)
+    return false;
+  for (unsigned i = 0; i < REVOKE_SLICE && lease->unsettled != NULL; i++)
     settle_next (op, lease);
-  }
+  if (lease->unsettled != NULL)
+    return true;
+  finish_settling (op, lease);
+  return false;
+}
+
+void
+lease_op_unsettle (LeaseOp *op, Lease *lease, LeaseNode *node)
+{
+  if (lease->unsettled == node)
+    return;
+  lease_remove_member (lease, node);
+  lease_add_member (lease, node);
+  if (lease->unsettled == NULL)
+    lease->unsettled = node;
+  if (!lease->settled)
+    return; /* its turn comes, as the last of the members */
+  g_queue_unlink (lease->parting ? &op->engine->parting : &op->engine->ended, &lease->link);
+  g_queue_push_tail_link (&op->engine->settling, &lease->link);
+  lease->settled = lease->parting = false;
+  settle_next (op, lease);
   finish_settling (op, lease);
 }
 
@@ -160,6 +226,7 @@ lease_op_free_lease (LeaseOp *op, Lease *lease)
 {
   LeaseNode *directory = lease->directory;
 
+  lease_op_count_free (op, lease);
   lease_op_mark_ended (op, directory);
   lease_tree_attach (directory, NULL);
   g_queue_unlink (&op->engine->ended, &lease->link);

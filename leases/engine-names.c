@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 
-/* The engine's operations on names. Each checks everything first, then changes the state by steps
- * that cannot fail. */
+/* The engine's operations on names. Each checks everything first, then plans its change. */
 
 #include "leases/engine-private.h"
 
@@ -11,17 +10,11 @@
 #include <string.h>
 #include <sys/stat.h>
 
-static bool
-is_pseudo_file (const LeaseNode *parent, const char *text)
-{
-  return lease_is_directory_of_lease (parent) && lease_file_from_name (text) != LEASE_FILE_NONE;
-}
-
 /* What the rules of leases/ keep from being moved, linked or removed, and from being replaced. */
 static bool
 is_fixed (const LeaseOp *op, const LeaseNode *parent, const char *text)
 {
-  return parent == op->engine->leases_dir || is_pseudo_file (parent, text) ||
+  return parent == op->engine->leases_dir || lease_is_pseudo_file (op->engine, parent, text) ||
          (parent->id == LEASE_ROOT && strcmp (text, "leases") == 0);
 }
 
@@ -75,7 +68,7 @@ check_move_into (const LeaseOp *op, const LeaseNode *parent, LeaseNode *node)
 }
 
 /* Whether `text` is free in `parent` and may be given to a new name. What has ended makes room
- * later, with make_room(). */
+ * with plan_new_name(). */
 static int
 check_new_name (LeaseOp *op, const LeaseNode *parent, const char *text)
 {
@@ -83,83 +76,21 @@ check_new_name (LeaseOp *op, const LeaseNode *parent, const char *text)
     return -ENAMETOOLONG;
   if (parent->names == NULL && parent->id != LEASE_ROOT)
     return -ENOENT; /* as on any removed directory that somebody still stands in */
-  if (is_pseudo_file (parent, text) || lease_op_find (op, parent, text) != NULL)
+  if (lease_is_pseudo_file (op->engine, parent, text) || lease_op_find (op, parent, text) != NULL)
     return -EEXIST;
   return 0;
 }
 
-/* Drops a name that has ended but is still there. */
+/* In place of one that has ended, if that is still there. */
 static void
-make_room (LeaseOp *op, LeaseNode *parent, const char *text)
+plan_new_name (LeaseOp *op, const LeaseNode *parent, const char *text, uint64_t id,
+               const Lease *lease)
 {
   LeaseName *name = lease_tree_find (parent, text);
 
   if (name != NULL && lease_op_is_over (op, name->node))
-    lease_op_drop_name (op, name);
-}
-
-/* What `text` stands for in `parent`. "." and ".." are asked for when a file handle is opened, "."
- * of any file then. */
-static int
-find_node (LeaseOp *op, LeaseNode *parent, const char *text, LeaseNode **node_out)
-{
-  if (strcmp (text, ".") == 0) {
-    *node_out = parent;
-    return 0;
-  }
-  if (!S_ISDIR (parent->mode))
-    return -ENOTDIR;
-  if (strlen (text) > NAME_MAX)
-    return -ENAMETOOLONG;
-  if (strcmp (text, "..") == 0) {
-    *node_out = parent->names == NULL ? parent : parent->names->parent;
-    return 0;
-  }
-  const LeaseName *name = lease_op_find (op, parent, text);
-  if (name == NULL)
-    return -ENOENT;
-  *node_out = name->node;
-  return 0;
-}
-
-int
-lease_engine_lookup (LeaseEngine *engine, const LeaseCaller *by, uint64_t parent_id,
-                     const char *text, LeaseAttr *attr_out, LeaseTime *fresh_until_out)
-{
-  g_auto (LeaseOp) op = lease_op_begin (engine, by);
-  LeaseNode *parent, *node;
-  int error = lease_op_node (&op, parent_id, &parent);
-
-  if (error == 0)
-    error = find_node (&op, parent, text, &node);
-  if (error == -ENOENT && fresh_until_out != NULL)
-    *fresh_until_out = lease_tree_find (parent, text) == NULL ? LEASE_TIME_NEVER : 0;
-  if (error != 0)
-    return error;
-  node->pins++;
-  lease_op_fill_attr (&op, node, attr_out);
-  return 0;
-}
-
-void
-lease_engine_unpin (LeaseEngine *engine, uint64_t id, uint64_t count)
-{
-  static const LeaseCaller nobody = { .reaper = true };
-  g_auto (LeaseOp) op = lease_op_begin (engine, &nobody);
-  LeaseNode *node = lease_tree_node (engine->tree, id);
-
-  if (node == NULL)
-    return;
-  node->pins -= MIN (count, node->pins);
-  if (node->pins == 0)
-    lease_op_collect (&op, node);
-}
-
-static bool
-is_file_type (mode_t mode)
-{
-  return S_ISREG (mode) || S_ISDIR (mode) || S_ISLNK (mode) || S_ISFIFO (mode) || S_ISSOCK (mode) ||
-         S_ISCHR (mode) || S_ISBLK (mode);
+    lease_plan_displace (op, name);
+  lease_plan_name (op, parent, text, id, lease);
 }
 
 /* Whether there may be a new lease of that name. */
@@ -181,7 +112,7 @@ check_create (LeaseOp *op, const LeaseNode *parent, const char *text, const Leas
   uint64_t cost = lease_new_cost (what) + lease_entry_cost (parent, text);
   int error = check_new_name (op, parent, text);
 
-  if (error == 0 && (!is_file_type (what->mode) || (lease != NULL && lease->granted_ns == 0)))
+  if (error == 0 && (!lease_is_file_type (what->mode) || (lease != NULL && lease->granted_ns == 0)))
     error = -EINVAL;
   if (error == 0 && parent == op->engine->leases_dir) {
     error = check_new_lease (op, text, what->mode);
@@ -190,9 +121,9 @@ check_create (LeaseOp *op, const LeaseNode *parent, const char *text, const Leas
   return error != 0 ? error : lease_op_check_room (op, cost, 1);
 }
 
-/* Makes what is new in `parent`, with all that comes with the place. */
-static LeaseNode *
-add_child (LeaseOp *op, LeaseNode *parent, const LeaseNew *what)
+/* What is new in `parent`, with all that comes with the place. Returns its id. */
+static uint64_t
+plan_child (LeaseOp *op, const LeaseNode *parent, const LeaseNew *what)
 {
   LeaseNew child = *what;
   gid_t gid = op->by->gid;
@@ -202,39 +133,50 @@ add_child (LeaseOp *op, LeaseNode *parent, const LeaseNew *what)
     if (S_ISDIR (child.mode))
       child.mode |= S_ISGID;
   }
-  return lease_op_add_node (op, &child, op->by->uid, gid);
+  return lease_plan_node (op, &child, op->by->uid, gid);
+}
+
+/* A node that was found, or has just been made, by its id: the kernel gets to know it. */
+static void
+pin (LeaseOp *op, uint64_t id, LeaseAttr *attr_out)
+{
+  LeaseNode *node = lease_tree_node (op->engine->tree, id);
+
+  node->pins++;
+  lease_op_fill_attr (op, node, attr_out);
 }
 
 int
 lease_engine_create (LeaseEngine *engine, const LeaseCaller *by, uint64_t parent_id,
                      const char *text, const LeaseNew *what, LeaseAttr *attr_out)
 {
-  g_auto (LeaseOp) op = lease_op_begin (engine, by);
+  g_auto (LeaseOp) op = lease_op_begin_change (engine, by);
   LeaseNode *parent;
-  int error = lease_op_directory (&op, parent_id, &parent);
+  int error = by->reaper ? -EPERM : lease_op_directory (&op, parent_id, &parent);
 
   if (error == 0)
     error = check_create (&op, parent, text, what);
   if (error != 0)
     return error;
 
-  make_room (&op, parent, text);
-  LeaseNode *node = add_child (&op, parent, what);
-  lease_op_add_name (&op, parent, text, node);
+  const Lease *lease = lease_for (parent, true);
+  uint64_t id = plan_child (&op, parent, what);
+  plan_new_name (&op, parent, text, id, lease);
   if (parent == engine->leases_dir)
-    lease_op_reserve (&op, node);
-  else if (lease_for (parent, true) != NULL)
-    lease_op_attach (&op, node, lease_for (parent, true));
-  node->pins++;
-  lease_op_fill_attr (&op, node, attr_out);
-  return 0;
+    lease_plan_lease (&op, LEASE_ROW_LEASE, id);
+  else if (lease != NULL)
+    lease_plan_attach (&op, id, lease);
+  error = lease_op_commit (&op);
+  if (error == 0)
+    pin (&op, id, attr_out);
+  return error;
 }
 
 int
 lease_engine_link (LeaseEngine *engine, const LeaseCaller *by, uint64_t id, uint64_t parent_id,
                    const char *text, LeaseAttr *attr_out)
 {
-  g_auto (LeaseOp) op = lease_op_begin (engine, by);
+  g_auto (LeaseOp) op = lease_op_begin_change (engine, by);
   LeaseNode *node, *parent;
   int error = lease_op_node (&op, id, &node);
 
@@ -253,14 +195,15 @@ lease_engine_link (LeaseEngine *engine, const LeaseCaller *by, uint64_t id, uint
   if (error != 0)
     return error;
 
-  make_room (&op, parent, text);
-  lease_op_add_name (&op, parent, text, node);
-  node->ctime_ns = by->wall_ns;
-  if (lease_for (parent, false) != NULL)
-    lease_op_attach (&op, node, lease_for (parent, false));
-  node->pins++;
-  lease_op_fill_attr (&op, node, attr_out);
-  return 0;
+  const Lease *lease = lease_for (parent, false);
+  plan_new_name (&op, parent, text, id, lease != NULL ? lease : node->lease);
+  lease_plan_touch_status (&op, node);
+  if (lease != NULL)
+    lease_plan_attach (&op, id, lease);
+  error = lease_op_commit (&op);
+  if (error == 0)
+    pin (&op, id, attr_out);
+  return error;
 }
 
 static bool
@@ -279,42 +222,70 @@ static int
 find_removable (LeaseOp *op, uint64_t parent_id, const char *text, LeaseName **name_out)
 {
   LeaseNode *parent;
-  int error = lease_op_directory (op, parent_id, &parent);
+  int error = op->busy ? -EAGAIN : lease_op_directory (op, parent_id, &parent);
 
   if (error != 0)
     return error;
-  if (is_pseudo_file (parent, text))
+  if (!op->by->reaper && lease_is_pseudo_file (op->engine, parent, text))
     return -EPERM;
   LeaseName *name = lease_op_find (op, parent, text);
-  if (name == NULL || (op->by->reaper && !lease_op_is_due (op, name)))
+  if (name == NULL)
     return -ENOENT;
+  /* Another one may have come to stand for it since, and even have ended. The kernel would forget
+   * what it knows of the name at -ENOENT. */
+  if (op->by->reaper && (name->node->id != op->engine->grave || !lease_op_is_due (op, name)))
+    return -ESTALE;
   if (name->node == op->engine->leases_dir)
     return -EPERM;
   *name_out = name;
   return 0;
 }
 
+static LeaseGhost *
+find_ghost (LeaseOp *op, uint64_t parent_id, const char *text)
+{
+  const LeaseNode *parent = lease_tree_node (op->engine->tree, parent_id);
+
+  return op->busy || parent == NULL ? NULL : lease_op_find_ghost (op, parent, text);
+}
+
+static int
+drop_name (LeaseOp *op, LeaseName *name)
+{
+  if (op->by->reaper)
+    lease_tree_note_unlisted (name->parent);
+  lease_plan_drop_name (op, name, false);
+  if (!op->by->reaper)
+    return lease_op_commit (op);
+  lease_op_commit_lazily (op);
+  return 0;
+}
+
 int
 lease_engine_unlink (LeaseEngine *engine, const LeaseCaller *by, uint64_t parent, const char *text)
 {
-  g_auto (LeaseOp) op = lease_op_begin (engine, by);
+  g_auto (LeaseOp) op = lease_op_begin_change (engine, by);
+  LeaseGhost *ghost = find_ghost (&op, parent, text);
   LeaseName *name;
-  int error = find_removable (&op, parent, text, &name);
 
+  if (ghost != NULL)
+    return lease_op_remove_ghost (&op, ghost, false);
+  int error = find_removable (&op, parent, text, &name);
   if (error == 0 && S_ISDIR (name->node->mode))
     error = -EISDIR;
-  if (error == 0)
-    lease_op_drop_name (&op, name);
-  return error;
+  return error != 0 ? error : drop_name (&op, name);
 }
 
 int
 lease_engine_rmdir (LeaseEngine *engine, const LeaseCaller *by, uint64_t parent, const char *text)
 {
-  g_auto (LeaseOp) op = lease_op_begin (engine, by);
+  g_auto (LeaseOp) op = lease_op_begin_change (engine, by);
+  LeaseGhost *ghost = find_ghost (&op, parent, text);
   LeaseName *name;
-  int error = find_removable (&op, parent, text, &name);
 
+  if (ghost != NULL)
+    return lease_op_remove_ghost (&op, ghost, true);
+  int error = find_removable (&op, parent, text, &name);
   if (error != 0)
     return error;
   LeaseNode *node = name->node;
@@ -324,13 +295,11 @@ lease_engine_rmdir (LeaseEngine *engine, const LeaseCaller *by, uint64_t parent,
     if (node->dir->entry_count > 0)
       return -ENOTEMPTY;
   } else if (lease_is_directory_of_lease (node)) {
-    lease_op_revoke (&op, node->lease);
-    lease_op_touch_names (&op, engine->leases_dir);
+    lease_plan_lease (&op, LEASE_ROW_END, node->id);
   } else if (!is_empty (&op, node)) {
     return -ENOTEMPTY;
   }
-  lease_op_drop_name (&op, name);
-  return 0;
+  return drop_name (&op, name);
 }
 
 /* A rename under way: `name` is to come to `parent`/`text`, where `target` is what the name stands
@@ -426,68 +395,77 @@ check_move (LeaseOp *op, Move *move)
   return check_move_room (op, move);
 }
 
-/* `node` has come to lie in `parent`. */
-static void
-arrive (LeaseOp *op, LeaseNode *parent, LeaseNode *node)
+/* What `node` will be attached to once it lies in `parent`. */
+static const Lease *
+lease_after (const LeaseNode *parent, const LeaseNode *node, const Lease *inherited)
 {
-  Lease *lease = lease_for (parent, false);
+  const Lease *lease = lease_for (parent, false);
 
-  node->ctime_ns = op->by->wall_ns;
+  if (lease == NULL)
+    lease = inherited;
+  return lease != NULL ? lease : node->lease;
+}
+
+/* `node` comes to lie where its lease is to be `lease`. */
+static void
+plan_arrival (LeaseOp *op, const LeaseNode *node, const Lease *lease)
+{
+  lease_plan_touch_status (op, node);
   if (lease != NULL)
-    lease_op_attach (op, node, lease);
+    lease_plan_attach (op, node->id, lease);
 }
 
 static void
-exchange_nodes (LeaseOp *op, const Move *move)
+plan_exchange (LeaseOp *op, const Move *move)
 {
-  LeaseNode *one = move->name->node, *other = move->target->node;
+  const LeaseNode *one = move->name->node, *other = move->target->node;
+  const Lease *lease_of_one = lease_after (move->parent, one, NULL);
+  const Lease *lease_of_other = lease_after (move->name->parent, other, NULL);
 
-  op->engine->generation++;
-  lease_op_touch_names (op, move->name->parent);
-  lease_op_touch_names (op, move->parent);
-  lease_tree_repoint (move->name, other);
-  lease_tree_repoint (move->target, one);
-  arrive (op, move->parent, one);
-  arrive (op, move->name->parent, other);
+  lease_plan_repoint (op, move->name, other->id, lease_of_other);
+  lease_plan_repoint (op, move->target, one->id, lease_of_one);
+  lease_plan_touch_names (op, move->name->parent);
+  lease_plan_touch_names (op, move->parent);
+  plan_arrival (op, one, lease_of_one);
+  plan_arrival (op, other, lease_of_other);
 }
 
 static void
-leave_old_name (LeaseOp *op, const Move *move)
+plan_old_name (LeaseOp *op, const Move *move)
 {
-  LeaseNode *parent = move->name->parent;
+  const LeaseNode *parent = move->name->parent;
+  const Lease *lease = lease_for (parent, true);
 
   if (!(move->flags & RENAME_WHITEOUT)) {
-    lease_op_drop_name (op, move->name);
+    lease_plan_drop_name (op, move->name, true);
     return;
   }
-  LeaseNode *node = add_child (op, parent, &whiteout);
-  lease_op_repoint (op, move->name, node);
-  if (lease_for (parent, true) != NULL)
-    lease_op_attach (op, node, lease_for (parent, true));
+  uint64_t id = plan_child (op, parent, &whiteout);
+  lease_plan_repoint (op, move->name, id, lease);
+  lease_plan_touch_names (op, parent);
+  if (lease != NULL)
+    lease_plan_attach (op, id, lease);
 }
 
 static void
-move_node (LeaseOp *op, const Move *move)
+plan_move (LeaseOp *op, const Move *move)
 {
-  LeaseNode *node = move->name->node;
+  const LeaseNode *node = move->name->node;
+  const Lease *lease = lease_after (move->parent, node, move->inherited);
 
-  if (move->target != NULL) {
-    lease_op_repoint (op, move->target, node);
-  } else {
-    make_room (op, move->parent, move->text);
-    lease_op_add_name (op, move->parent, move->text, node);
-  }
-  leave_old_name (op, move);
-  if (move->inherited != NULL)
-    lease_op_attach (op, node, move->inherited);
-  arrive (op, move->parent, node);
+  if (move->target != NULL)
+    lease_plan_replace (op, move->target, node->id, lease);
+  else
+    plan_new_name (op, move->parent, move->text, node->id, lease);
+  plan_old_name (op, move);
+  plan_arrival (op, node, lease);
 }
 
 int
 lease_engine_rename (LeaseEngine *engine, const LeaseCaller *by, uint64_t parent_id,
                      const char *text, uint64_t new_parent_id, const char *new_text, unsigned flags)
 {
-  g_auto (LeaseOp) op = lease_op_begin (engine, by);
+  g_auto (LeaseOp) op = lease_op_begin_change (engine, by);
   Move move = { .text = new_text, .flags = flags };
   LeaseNode *parent;
   int error = lease_op_directory (&op, parent_id, &parent);
@@ -499,7 +477,7 @@ lease_engine_rename (LeaseEngine *engine, const LeaseCaller *by, uint64_t parent
   if ((flags & ~(RENAME_NOREPLACE | RENAME_EXCHANGE | RENAME_WHITEOUT)) != 0 ||
       ((flags & RENAME_EXCHANGE) && flags != RENAME_EXCHANGE))
     return -EINVAL;
-  if (is_pseudo_file (parent, text))
+  if (lease_is_pseudo_file (engine, parent, text))
     return -EPERM;
 
   move.name = lease_op_find (&op, parent, text);
@@ -512,45 +490,8 @@ lease_engine_rename (LeaseEngine *engine, const LeaseCaller *by, uint64_t parent
   if (error != 0)
     return error;
   if (flags & RENAME_EXCHANGE)
-    exchange_nodes (&op, &move);
+    plan_exchange (&op, &move);
   else
-    move_node (&op, &move);
-  return 0;
-}
-
-int
-lease_engine_list (LeaseEngine *engine, const LeaseCaller *by, uint64_t id, uint64_t cookie,
-                   bool pin, LeaseListEach each, void *data)
-{
-  g_auto (LeaseOp) op = lease_op_begin (engine, by);
-  LeaseNode *directory;
-  int error = lease_op_directory (&op, id, &directory);
-
-  if (error != 0)
-    return error;
-  lease_op_note_access (&op, directory);
-  for (LeaseName *name; (name = lease_tree_next (directory, cookie)) != NULL;
-       cookie = name->cookie) {
-    LeaseAttr attr;
-    if (!by->reaper && lease_op_is_over_here (&op, name->node))
-      continue;
-    lease_op_fill_attr (&op, name->node, &attr);
-    if (!each (name->text, &attr, name->cookie, data))
-      break;
-    if (pin)
-      name->node->pins++;
-  }
-  return 0;
-}
-
-void
-lease_engine_names (LeaseEngine *engine, uint64_t id, unsigned max,
-                    void (*each) (uint64_t parent, const char *name, void *data), void *data)
-{
-  pthread_mutex_lock (&engine->lock);
-  const LeaseNode *node = lease_tree_node (engine->tree, id);
-  const LeaseName *name = node == NULL ? NULL : node->names;
-  for (; name != NULL && max > 0; name = name->next, max--)
-    each (name->parent->id, name->text, data);
-  pthread_mutex_unlock (&engine->lock);
+    plan_move (&op, &move);
+  return lease_op_commit (&op);
 }

@@ -20,31 +20,30 @@ lease_engine_getattr (LeaseEngine *engine, const LeaseCaller *by, uint64_t id, L
   return error;
 }
 
-/* The times move though the size may be the same, as on a tmpfs. */
-static void
-resize (LeaseOp *op, LeaseNode *node, uint64_t size)
+/* What `set` makes of a node. The times move with the size, though that may be the same, as on a
+ * tmpfs. */
+static LeaseRowMeta
+to_meta (const LeaseOp *op, const LeaseNode *node, const LeaseSet *set)
 {
-  uint64_t before = node->value.footprint;
+  const unsigned owner_or_size = LEASE_SET_UID | LEASE_SET_GID | LEASE_SET_SIZE;
+  LeaseRowMeta meta = {
+    .fields = LEASE_FIELD_CTIME | (set->mask & LEASE_FIELD_ALL),
+    .mode = (node->mode & S_IFMT) | (set->mode & 07777),
+    .uid = set->uid,
+    .gid = set->gid,
+    .size = set->size,
+    .atime_ns = set->atime_ns,
+    .mtime_ns = (set->mask & LEASE_SET_MTIME) ? set->mtime_ns : op->by->wall_ns,
+    .ctime_ns = (set->mask & LEASE_SET_CTIME) ? set->ctime_ns : op->by->wall_ns,
+  };
 
-  lease_value_truncate (&node->value, size);
-  op->engine->bytes_used += node->value.footprint - before;
-  node->mtime_ns = node->ctime_ns = op->by->wall_ns;
-}
-
-static void
-set_metadata (LeaseOp *op, LeaseNode *node, const LeaseSet *set)
-{
-  if (set->mask & LEASE_SET_MODE)
-    node->mode = (node->mode & S_IFMT) | (set->mode & 07777);
-  if (set->mask & LEASE_SET_UID)
-    node->uid = set->uid;
-  if (set->mask & LEASE_SET_GID)
-    node->gid = set->gid;
-  if (set->mask & LEASE_SET_ATIME)
-    node->atime_ns = set->atime_ns;
-  if (set->mask & LEASE_SET_MTIME)
-    node->mtime_ns = set->mtime_ns;
-  node->ctime_ns = (set->mask & LEASE_SET_CTIME) ? set->ctime_ns : op->by->wall_ns;
+  if (set->mask & LEASE_SET_SIZE)
+    meta.fields |= LEASE_FIELD_MTIME;
+  if ((set->mask & LEASE_SET_MODE) == 0 && (set->mask & owner_or_size) != 0) {
+    meta.mode = lease_op_mode_after (op, node, set->mask & ~LEASE_SET_SIZE & owner_or_size);
+    meta.fields |= meta.mode != node->mode ? LEASE_FIELD_MODE : 0;
+  }
+  return meta;
 }
 
 /* Whether touching `node` refreshes a lease. Who may touch it may not for that reason alone keep
@@ -59,15 +58,90 @@ check_refresh (const LeaseOp *op, const LeaseNode *node, bool *refreshes_out)
   return error == -EACCES ? 0 : error;
 }
 
+/* Whether that is all it is: a touch that keeps a lease alive. If so, does it, without a turn: the
+ * times too are known to memory only. */
+static int
+try_keep_alive (LeaseOp *op, uint64_t id, const LeaseSet *set, LeaseNode **node_out)
+{
+  const unsigned touch = LEASE_SET_TOUCH | LEASE_SET_ATIME | LEASE_SET_MTIME;
+  bool refreshes = false;
+  LeaseNode *node;
+
+  *node_out = NULL;
+  if ((set->mask & LEASE_SET_TOUCH) == 0 || (set->mask & ~touch) != 0)
+    return 0;
+  int error = lease_op_node (op, id, &node);
+  if (error == 0)
+    error = check_refresh (op, node, &refreshes);
+  if (error != 0 || !refreshes)
+    return error;
+  LeaseRow row = { .type = LEASE_ROW_SET, .node = id, .meta = to_meta (op, node, set) };
+  lease_op_apply (op, &row);
+  lease_op_refresh (op, node->lease);
+  *node_out = node;
+  return 0;
+}
+
+static int
+keep_alive (LeaseEngine *engine, const LeaseCaller *by, uint64_t id, const LeaseSet *set,
+            LeaseAttr *attr_out, bool *done_out)
+{
+  g_auto (LeaseOp) op = lease_op_begin (engine, by);
+  LeaseNode *node;
+  int error = try_keep_alive (&op, id, set, &node);
+
+  *done_out = node != NULL;
+  if (node != NULL)
+    lease_op_fill_attr (&op, node, attr_out);
+  return error;
+}
+
+/* Empties `node`, and leaves it to what is written next to tell the journal. */
+static void
+hold_truncation (LeaseOp *op, LeaseNode *node, const LeaseRowMeta *meta)
+{
+  bool was_held = node->held;
+  LeaseRow truncate = { .type = LEASE_ROW_TRUNCATE, .node = node->id };
+  LeaseRow set = { .type = LEASE_ROW_SET, .node = node->id, .meta = *meta };
+
+  lease_op_apply (op, &truncate);
+  lease_op_apply (op, &set);
+  if (!was_held)
+    g_array_append_val (op->engine->held, node->id);
+  node->held = true;
+  op->unwritten = true;
+}
+
+static int
+set_attributes (LeaseOp *op, LeaseNode *node, const LeaseSet *set)
+{
+  bool resizes = set->mask & LEASE_SET_SIZE;
+  LeaseRowMeta meta = to_meta (op, node, set);
+
+  if (op->engine->journal->kind->waits && set->mask == (LEASE_SET_SIZE | LEASE_SET_HOLD) &&
+      set->size == 0 && !(meta.fields & LEASE_FIELD_MODE) && lease_node_is_stored (node)) {
+    hold_truncation (op, node, &meta);
+    return 0;
+  }
+  if (resizes && set->size <= node->value.size)
+    lease_plan_truncate (op, node, set->size);
+  lease_plan_set (op, node, &meta, true);
+  return lease_op_commit (op);
+}
+
 int
 lease_engine_setattr (LeaseEngine *engine, const LeaseCaller *by, uint64_t id, const LeaseSet *set,
                       LeaseAttr *attr_out)
 {
-  g_auto (LeaseOp) op = lease_op_begin (engine, by);
+  bool done;
+  int error = keep_alive (engine, by, id, set, attr_out, &done);
+
+  if (error != 0 || done)
+    return error;
+  g_auto (LeaseOp) op = lease_op_begin_change (engine, by);
   LeaseNode *node;
   bool refreshes = false;
-  int error = lease_op_node (&op, id, &node);
-
+  error = lease_op_node (&op, id, &node);
   if (error == 0 && (set->mask & LEASE_SET_SIZE)) {
     error = lease_op_regular (&op, id, &node);
     if (error == 0 && set->size > INT64_MAX)
@@ -75,13 +149,12 @@ lease_engine_setattr (LeaseEngine *engine, const LeaseCaller *by, uint64_t id, c
   }
   if (error == 0 && (set->mask & LEASE_SET_TOUCH))
     error = check_refresh (&op, node, &refreshes);
+  if (error == 0)
+    error = set_attributes (&op, node, set);
   if (error != 0)
     return error;
 
-  if (set->mask & LEASE_SET_SIZE)
-    resize (&op, node, set->size);
-  set_metadata (&op, node, set);
-  if (refreshes)
+  if (refreshes && node->lease != NULL && !lease_is_over (node->lease, op.now))
     lease_op_refresh (&op, node->lease);
   lease_op_fill_attr (&op, node, attr_out);
   return 0;

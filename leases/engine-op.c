@@ -1,20 +1,28 @@
 /* SPDX-License-Identifier: MIT */
 
-/* The steps that all operations of the engine are made of: finding, judging what is over, and
- * changing what is kept, with every count in step. */
+/* The steps that all operations of the engine are made of: finding, judging what is over, and what
+ * happens by itself then, with every count in step. */
 
 #include "leases/engine-private.h"
 
 #include <errno.h>
 #include <malloc.h>
+#include <string.h>
 #include <sys/stat.h>
+
+/* How long the lock stays open between two pieces of what is done in many. Who only lets go of it
+ * has it again before those who wait for it have woken up. */
+#define LET_IN_US 10
+
+/* Values of more than this are freed when the lock is open. */
+#define LARGE_VALUE LEASE_VALUE_CHUNK
 
 LeaseOp
 lease_op_begin (LeaseEngine *engine, const LeaseCaller *by)
 {
   pthread_mutex_lock (&engine->lock);
   engine->now = MAX (engine->now, by->now);
-  return (LeaseOp){ .engine = engine, .by = by, .now = engine->now, .number = ++engine->op_count };
+  return (LeaseOp){ .engine = engine, .by = by, .now = engine->now };
 }
 
 static void
@@ -24,25 +32,74 @@ tell_all (LeaseEngine *engine, LeaseEvent event, const GArray *ids)
     engine->notify (event, g_array_index (ids, uint64_t, i), engine->notify_data);
 }
 
+static void
+tell_news (const LeaseOp *op)
+{
+  LeaseEngine *engine = op->engine;
+
+  if (engine->notify == NULL)
+    return;
+  tell_all (engine, LEASE_EVENT_STALE, op->stale);
+  tell_all (engine, LEASE_EVENT_NAMES, op->names);
+  tell_all (engine, LEASE_EVENT_IDLE, op->idle);
+  if (op->earlier)
+    engine->notify (LEASE_EVENT_EARLIER, 0, engine->notify_data);
+  if (op->ended)
+    engine->notify (LEASE_EVENT_ENDED, 0, engine->notify_data);
+  if (op->cleared != 0)
+    engine->notify (LEASE_EVENT_CLEARED, op->cleared, engine->notify_data);
+  if (op->committed)
+    engine->notify (LEASE_EVENT_COMMITTED, 0, engine->notify_data);
+  if (op->reveals)
+    engine->notify (LEASE_EVENT_REVEALS, 0, engine->notify_data);
+  else if (op->unwritten)
+    engine->notify (LEASE_EVENT_UNWRITTEN, 0, engine->notify_data);
+}
+
 void
-lease_op_end (LeaseOp *op)
+lease_op_free_values (LeaseOp *op)
+{
+  for (unsigned i = 0; op->values != NULL && i < op->values->len; i++)
+    lease_value_clear (&g_array_index (op->values, LeaseValue, i));
+  g_clear_pointer (&op->values, g_array_unref);
+}
+
+static void
+leave (LeaseOp *op)
 {
   LeaseEngine *engine = op->engine;
   bool trim = lease_engine_has_shrunk (engine);
 
+  lease_op_leave (op);
   pthread_mutex_unlock (&engine->lock);
-  if (engine->notify != NULL) {
-    tell_all (engine, LEASE_EVENT_STALE, op->stale);
-    tell_all (engine, LEASE_EVENT_NAMES, op->names);
-    if (op->earlier)
-      engine->notify (LEASE_EVENT_EARLIER, 0, engine->notify_data);
-    if (op->ended)
-      engine->notify (LEASE_EVENT_ENDED, 0, engine->notify_data);
-  }
+  tell_news (op);
   g_clear_pointer (&op->stale, g_array_unref);
   g_clear_pointer (&op->names, g_array_unref);
+  g_clear_pointer (&op->idle, g_array_unref);
+  g_clear_pointer (&op->losers, g_array_unref);
+  lease_op_free_values (op);
   if (trim)
     malloc_trim (0);
+}
+
+void
+lease_op_end (LeaseOp *op)
+{
+  uint64_t revoked = op->revoked;
+
+  leave (op);
+  for (bool more = revoked != 0; more;) {
+    LeaseOp next = lease_op_begin (op->engine, op->by);
+    more = lease_op_settle_revoked (&next, revoked);
+    leave (&next);
+    lease_engine_let_in ();
+  }
+}
+
+void
+lease_engine_let_in (void)
+{
+  g_usleep (LET_IN_US);
 }
 
 bool
@@ -57,6 +114,14 @@ lease_is_directory_of_lease (const LeaseNode *node)
   return node->lease != NULL && node->lease->directory == node;
 }
 
+bool
+lease_is_pseudo_file (const LeaseEngine *engine, const LeaseNode *parent, const char *text)
+{
+  if (parent == engine->leases_dir)
+    return strcmp (text, LEASE_METRICS_NAME) == 0;
+  return lease_is_directory_of_lease (parent) && lease_file_from_name (text) != LEASE_FILE_NONE;
+}
+
 Lease *
 lease_enclosing (const LeaseNode *directory)
 {
@@ -67,6 +132,32 @@ lease_enclosing (const LeaseNode *directory)
       return NULL;
     directory = directory->names->parent;
   }
+}
+
+/* From `directory` up to `top`, all leave their lease: that is over, and they are still in use. */
+static void
+outlive_up_to (LeaseOp *op, LeaseNode *directory, LeaseNode *top)
+{
+  for (;; directory = directory->names->parent) {
+    if (directory->lease != NULL) {
+      lease_op_note_detached (op, directory);
+      lease_op_detach (op, directory);
+    }
+    if (directory == top)
+      return;
+  }
+}
+
+/* Whether something that its lease does not end is on its way into `directory`. */
+static bool
+is_awaited (const LeaseEngine *engine, const LeaseNode *directory)
+{
+  const LeaseChange *change = &engine->change;
+
+  for (unsigned i = 0; i < change->arrival_count; i++)
+    if (change->arrivals[i] == directory->id)
+      return true;
+  return false;
 }
 
 /* Whether something that has not ended is in `top`, a directory whose lease is over, or in
@@ -82,12 +173,15 @@ keep_if_used (LeaseOp *op, LeaseNode *top)
   for (unsigned i = 0; i < directories->len; i++) {
     LeaseNode *directory = g_ptr_array_index (directories, i);
     LeaseName *name = NULL;
+    if (is_awaited (op->engine, directory)) {
+      outlive_up_to (op, directory, top);
+      return true;
+    }
     while ((name = lease_tree_next (directory, name == NULL ? 0 : name->cookie)) != NULL) {
       LeaseNode *node = name->node;
-      if (!node->ended && (node->lease == NULL || !lease_is_over (node->lease, op->now))) {
-        for (; directory != top; directory = directory->names->parent)
-          lease_op_detach (op, directory);
-        lease_op_detach (op, top);
+      if (!node->ended &&
+          (node->lease == NULL || node->leaving || !lease_is_over (node->lease, op->now))) {
+        outlive_up_to (op, directory, top);
         return true;
       }
       if (S_ISDIR (node->mode) && !node->ended)
@@ -106,12 +200,14 @@ lease_op_goes_with_parent (LeaseOp *op, LeaseNode *directory)
   const LeaseNode *top = directory;
 
   while (!top->ended && !lease_is_directory_of_lease (top)) {
-    if (top->names == NULL)
+    if (top->names == NULL || top->leaving)
       return false;
     top = top->names->parent;
   }
   if (!top->ended && !lease_is_over (top->lease, op->now))
     return false;
+  if (top->lease != NULL)
+    lease_op_note_end (op, top->lease);
   for (; directory != top; directory = directory->names->parent)
     lease_op_mark_ended (op, directory);
   return true;
@@ -120,11 +216,15 @@ lease_op_goes_with_parent (LeaseOp *op, LeaseNode *directory)
 bool
 lease_op_is_over_here (LeaseOp *op, LeaseNode *node)
 {
-  if (node->ended)
-    return true;
-  if (node->lease == NULL || !lease_is_over (node->lease, op->now))
+  if (!node->ended &&
+      (node->lease == NULL || node->leaving || !lease_is_over (node->lease, op->now)))
     return false;
-  return !S_ISDIR (node->mode) || lease_is_directory_of_lease (node) || !keep_if_used (op, node);
+  if (node->lease != NULL)
+    lease_op_note_end (op, node->lease);
+  else
+    op->reveals = true; /* it went with a directory; see lease_op_leave() */
+  return node->ended || !S_ISDIR (node->mode) || lease_is_directory_of_lease (node) ||
+         !keep_if_used (op, node);
 }
 
 bool
@@ -191,28 +291,27 @@ lease_op_find (LeaseOp *op, const LeaseNode *parent, const char *text)
   return name;
 }
 
-LeaseNode *
-lease_op_add_node (LeaseOp *op, const LeaseNew *what, uid_t uid, gid_t gid)
+static void
+drop_xattrs (LeaseOp *op, uint64_t node)
 {
-  LeaseNode *node = lease_tree_add (op->engine->tree, what->mode);
+  LeaseEngine *engine = op->engine;
+  uint64_t before = lease_xattrs_footprint (engine->xattrs);
 
-  node->uid = uid;
-  node->gid = gid;
-  node->rdev = what->rdev;
-  if (S_ISLNK (what->mode))
-    node->target = g_strdup (what->target);
-  node->atime_ns = node->mtime_ns = node->ctime_ns = op->by->wall_ns;
-  op->engine->bytes_used += lease_node_cost (node);
-  return node;
+  lease_xattrs_drop (engine->xattrs, node);
+  engine->bytes_used += lease_xattrs_footprint (engine->xattrs) - before;
 }
 
-LeaseName *
-lease_op_add_name (LeaseOp *op, LeaseNode *parent, const char *text, LeaseNode *node)
+static void
+discard_value (LeaseOp *op, LeaseValue *value)
 {
-  op->engine->bytes_used += lease_entry_cost (parent, text);
-  op->engine->generation++;
-  lease_op_touch_names (op, parent);
-  return lease_tree_link (parent, text, node);
+  if (lease_value_footprint (value) > LARGE_VALUE) {
+    if (op->values == NULL)
+      op->values = g_array_new (FALSE, FALSE, sizeof (LeaseValue));
+    g_array_append_val (op->values, *value);
+    *value = (LeaseValue){ 0 };
+  } else {
+    lease_value_clear (value);
+  }
 }
 
 void
@@ -220,42 +319,14 @@ lease_op_mark_ended (LeaseOp *op, LeaseNode *node)
 {
   if (node->ended)
     return;
+  drop_xattrs (op, node->id);
   node->ended = true;
   op->engine->ended_nodes++;
+  lease_op_count_node (op, node);
   if (S_ISREG (node->mode)) {
-    op->engine->bytes_used -= node->value.footprint;
-    lease_value_clear (&node->value);
+    op->engine->bytes_used -= lease_value_footprint (&node->value);
+    discard_value (op, &node->value);
   }
-}
-
-void
-lease_op_drop_name (LeaseOp *op, LeaseName *name)
-{
-  LeaseNode *parent = name->parent, *node = name->node;
-
-  if (lease_op_is_over (op, node))
-    lease_op_mark_ended (op, node);
-  else
-    lease_op_touch_names (op, parent);
-  node->ctime_ns = op->by->wall_ns;
-  op->engine->generation++;
-  uint64_t before = lease_node_cost (parent) + lease_name_cost (name->text);
-  lease_tree_unlink (name);
-  op->engine->bytes_used += lease_node_cost (parent) - before;
-  lease_op_collect (op, node);
-  lease_op_collect (op, parent);
-}
-
-void
-lease_op_repoint (LeaseOp *op, LeaseName *name, LeaseNode *node)
-{
-  LeaseNode *old = name->node;
-
-  old->ctime_ns = op->by->wall_ns;
-  op->engine->generation++;
-  lease_op_touch_names (op, name->parent);
-  lease_tree_repoint (name, node);
-  lease_op_collect (op, old);
 }
 
 void
@@ -266,36 +337,42 @@ lease_op_collect (LeaseOp *op, LeaseNode *node)
     return;
   lease_op_detach (op, node);
 
-  uint64_t cost = lease_node_cost (node);
+  uint64_t cost = lease_node_cost (node), id = node->id;
   bool ended = node->ended;
+  if (S_ISREG (node->mode) && node->pins == 0)
+    discard_value (op, &node->value);
   if (lease_tree_collect (op->engine->tree, node)) {
+    drop_xattrs (op, id);
     op->engine->bytes_used -= cost;
     op->engine->ended_nodes -= ended;
   }
 }
 
-static void
-leave_lease (LeaseNode *node)
+void
+lease_add_member (Lease *lease, LeaseNode *node)
 {
-  Lease *lease = node->lease;
-
-  if (lease->unsettled == &node->member)
-    lease->unsettled = node->member.next;
-  g_queue_unlink (&lease->members, &node->member);
+  node->previous_member = lease->last_member;
+  node->next_member = NULL;
+  if (lease->last_member != NULL)
+    lease->last_member->next_member = node;
+  else
+    lease->first_member = node;
+  lease->last_member = node;
 }
 
 void
-lease_op_attach (LeaseOp *op, LeaseNode *node, Lease *lease)
+lease_remove_member (Lease *lease, LeaseNode *node)
 {
-  if (node->lease == lease)
-    return;
-  if (node->lease != NULL)
-    leave_lease (node);
-  lease_tree_attach (node, lease);
-  g_queue_push_tail_link (&lease->members, &node->member);
-  op->engine->generation++;
-  lease_op_tell_stale (op, node, true);
-  lease_op_tell_names (op, node);
+  if (lease->unsettled == node)
+    lease->unsettled = node->next_member;
+  if (node->previous_member != NULL)
+    node->previous_member->next_member = node->next_member;
+  else
+    lease->first_member = node->next_member;
+  if (node->next_member != NULL)
+    node->next_member->previous_member = node->previous_member;
+  else
+    lease->last_member = node->previous_member;
 }
 
 void
@@ -303,42 +380,58 @@ lease_op_detach (LeaseOp *op, LeaseNode *node)
 {
   if (node->lease == NULL)
     return;
-  leave_lease (node);
+  if (node->lease->revoking)
+    lease_op_tell_stale (op, node, true); /* its turn to be told does not come any more */
+  lease_engine_note_keys (op->engine, node, false);
+  lease_remove_member (node->lease, node);
   lease_tree_attach (node, NULL);
-  op->engine->generation++;
+  lease_op_count_node (op, node);
 }
 
-void
-lease_op_touch_names (LeaseOp *op, LeaseNode *parent)
-{
-  if (!lease_is_directory_of_lease (parent))
-    parent->mtime_ns = op->by->wall_ns;
-  parent->ctime_ns = op->by->wall_ns;
-}
+/* So many of the last ids in a list are looked through for one that is to be added. What comes up
+ * more than once in an operation mostly does so soon; to tell of it twice does no harm. */
+#define TOLD_LATELY 8
 
-/* `last_op` is the operation in which the node was last added to such a list. */
 static void
-add_id (const LeaseOp *op, GArray **ids, const LeaseNode *node, uint64_t *last_op)
+add_id (GArray **ids, const LeaseNode *node)
 {
   /* What nobody has pinned, nobody has attributes or names of. */
-  if ((node->pins == 0 && node->id != LEASE_ROOT) || *last_op == op->number)
+  if (node->pins == 0 && node->id != LEASE_ROOT)
     return;
-  *last_op = op->number;
   if (*ids == NULL)
     *ids = g_array_new (FALSE, FALSE, sizeof (uint64_t));
+  for (unsigned i = (*ids)->len; i > 0 && i + TOLD_LATELY > (*ids)->len; i--)
+    if (g_array_index (*ids, uint64_t, i - 1) == node->id)
+      return;
   g_array_append_val (*ids, node->id);
 }
 
 void
 lease_op_tell_names (LeaseOp *op, LeaseNode *node)
 {
-  add_id (op, &op->names, node, &node->names_op);
+  add_id (&op->names, node);
+}
+
+void
+lease_op_tell_attached (LeaseOp *op, LeaseNode *node)
+{
+  LeaseTime deadline = node->lease->due.deadline;
+
+  lease_op_tell_stale (op, node, false);
+  lease_op_tell_names (op, node);
+  for (const LeaseName *name = node->names; name != NULL; name = name->next) {
+    LeaseDir *dir = name->parent->dir;
+    if (dir->shown_until > deadline) {
+      add_id (&op->stale, name->parent);
+      dir->shown_until = 0;
+    }
+  }
 }
 
 void
 lease_op_tell_stale (LeaseOp *op, LeaseNode *node, bool parents)
 {
-  add_id (op, &op->stale, node, &node->stale_op);
+  add_id (&op->stale, node);
   for (const LeaseName *name = node->names; parents && name != NULL; name = name->next)
-    add_id (op, &op->stale, name->parent, &name->parent->stale_op);
+    add_id (&op->stale, name->parent);
 }

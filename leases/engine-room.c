@@ -11,12 +11,17 @@
 
 /* See lease_new_cost(): malloc() adds at most this much to a block, */
 #define BLOCK_COST 24
-/* a hash table this much to an entry, */
+/* a table of ours this much to an entry, */
+#define BUCKET_COST 24
+/* one of GLib's this much, */
 #define ENTRY_COST 80
 /* and the order of a directory this much to a name. */
-#define SLOT_COST 64
-/* A table and an array when they have just been made. */
-#define DIR_TABLES_COST 416
+#define SLOT_COST 32
+/* What a directory with names has: a struct, and a table and an array when they have just been
+ * made. */
+#define DIR_COST (sizeof (LeaseDir) + BLOCK_COST + 160)
+/* What watches a holder: a struct and two tables. */
+#define WATCH_COST 256
 
 /* Memory goes back to the system when the use of it has fallen by half, and by this much; and where
  * the process has too much, every now and then. */
@@ -29,11 +34,9 @@
 uint64_t
 lease_new_cost (const LeaseNew *what)
 {
-  uint64_t cost = sizeof (LeaseNode) + BLOCK_COST + ENTRY_COST;
+  uint64_t cost = sizeof (LeaseNode) + BLOCK_COST + BUCKET_COST;
 
-  if (S_ISDIR (what->mode))
-    cost += sizeof (LeaseDir) + BLOCK_COST;
-  else if (S_ISLNK (what->mode))
+  if (S_ISLNK (what->mode))
     cost += strlen (what->target) + 1 + BLOCK_COST;
   return cost;
 }
@@ -45,24 +48,36 @@ lease_node_cost (const LeaseNode *node)
   uint64_t cost = lease_new_cost (&what);
 
   if (S_ISREG (node->mode))
-    cost += node->value.footprint;
+    cost += lease_value_footprint (&node->value);
   if (S_ISDIR (node->mode) && node->dir->entry_count > 0)
-    cost += DIR_TABLES_COST;
+    cost += DIR_COST;
   if (lease_is_directory_of_lease (node))
     cost += LEASE_COST;
   return cost;
 }
 
 uint64_t
+lease_holder_cost (void)
+{
+  return sizeof (LeaseHolder) + BLOCK_COST + ENTRY_COST + WATCH_COST;
+}
+
+uint64_t
+lease_hold_cost (void)
+{
+  return sizeof (LeaseHold) + BLOCK_COST + ENTRY_COST;
+}
+
+uint64_t
 lease_name_cost (const char *text)
 {
-  return sizeof (LeaseName) + strlen (text) + 1 + BLOCK_COST + ENTRY_COST + SLOT_COST;
+  return sizeof (LeaseName) + strlen (text) + 1 + BLOCK_COST + BUCKET_COST + SLOT_COST;
 }
 
 uint64_t
 lease_entry_cost (const LeaseNode *parent, const char *text)
 {
-  return lease_name_cost (text) + (parent->dir->entry_count == 0 ? DIR_TABLES_COST : 0);
+  return lease_name_cost (text) + (parent->dir->entry_count == 0 ? DIR_COST : 0);
 }
 
 bool

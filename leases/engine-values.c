@@ -31,12 +31,25 @@ lease_engine_read (LeaseEngine *engine, const LeaseCaller *by, uint64_t id, uint
   return 0;
 }
 
-/* Counts what the value of `node` takes now, after a change, and notes the time of that. */
+/* The value of `node` has changed, and has `size` bytes now. */
 static void
-note_change (LeaseOp *op, LeaseNode *node, uint64_t footprint_before)
+plan_changed (LeaseOp *op, LeaseNode *node, uint64_t size)
 {
-  op->engine->bytes_used += node->value.footprint - footprint_before;
-  node->mtime_ns = node->ctime_ns = op->by->wall_ns;
+  LeaseRowMeta meta = {
+    .fields = LEASE_FIELD_MTIME | LEASE_FIELD_CTIME,
+    .size = size,
+    .mtime_ns = op->by->wall_ns,
+    .ctime_ns = op->by->wall_ns,
+  };
+
+  if (size != node->value.size)
+    meta.fields |= LEASE_FIELD_SIZE;
+  meta.mode = lease_op_mode_after (op, node, false);
+  if (meta.mode != node->mode) {
+    meta.fields |= LEASE_FIELD_MODE;
+    lease_op_tell_stale (op, node, false);
+  }
+  lease_plan_set (op, node, &meta, true);
 }
 
 /* Whether `size` bytes may be written at `offset`. */
@@ -48,28 +61,27 @@ check_write (LeaseOp *op, const LeaseNode *node, uint64_t offset, size_t size)
   return lease_op_check_room (op, lease_value_write_cost (&node->value, offset, size), 0);
 }
 
-static void
+static int
 write_value (LeaseOp *op, LeaseNode *node, uint64_t offset, const char *data, size_t size)
 {
-  uint64_t before = node->value.footprint;
+  uint64_t end = size == 0 ? 0 : offset + size;
 
-  lease_value_write (&node->value, offset, data, size);
-  note_change (op, node, before);
+  lease_plan_write (op, node, offset, data, size);
+  plan_changed (op, node, MAX (node->value.size, end));
+  return lease_op_commit (op);
 }
 
 int
 lease_engine_write (LeaseEngine *engine, const LeaseCaller *by, uint64_t id, uint64_t offset,
                     const char *data, size_t size)
 {
-  g_auto (LeaseOp) op = lease_op_begin (engine, by);
+  g_auto (LeaseOp) op = lease_op_begin_change (engine, by);
   LeaseNode *node;
   int error = lease_op_regular (&op, id, &node);
 
   if (error == 0)
     error = check_write (&op, node, offset, size);
-  if (error == 0)
-    write_value (&op, node, offset, data, size);
-  return error;
+  return error != 0 ? error : write_value (&op, node, offset, data, size);
 }
 
 /* Whether the memory for the range can be had. What lies in it and is punched out first does not
@@ -89,7 +101,7 @@ int
 lease_engine_allocate (LeaseEngine *engine, const LeaseCaller *by, uint64_t id, int mode,
                        uint64_t offset, uint64_t size)
 {
-  g_auto (LeaseOp) op = lease_op_begin (engine, by);
+  g_auto (LeaseOp) op = lease_op_begin_change (engine, by);
   bool punches = mode & FALLOC_FL_PUNCH_HOLE, zeroes = mode & FALLOC_FL_ZERO_RANGE;
   LeaseNode *node;
   int error = lease_op_regular (&op, id, &node);
@@ -104,15 +116,13 @@ lease_engine_allocate (LeaseEngine *engine, const LeaseCaller *by, uint64_t id, 
   if (error != 0)
     return error;
 
-  uint64_t before = node->value.footprint;
   if (punches || zeroes)
-    lease_value_punch (&node->value, offset, size);
+    lease_plan_punch (&op, node, offset, size);
   if (!punches)
-    lease_value_reserve (&node->value, offset, size);
-  if (!(mode & FALLOC_FL_KEEP_SIZE) && offset + size > node->value.size)
-    lease_value_truncate (&node->value, offset + size);
-  note_change (&op, node, before);
-  return 0;
+    lease_plan_reserve (&op, node, offset, size);
+  bool grows = !(mode & FALLOC_FL_KEEP_SIZE) && offset + size > node->value.size;
+  plan_changed (&op, node, grows ? offset + size : node->value.size);
+  return lease_op_commit (&op);
 }
 
 int
@@ -128,31 +138,33 @@ lease_engine_seek (LeaseEngine *engine, const LeaseCaller *by, uint64_t id, uint
   return error;
 }
 
-/* Copies chunk by chunk, so that the part that fits is copied. */
+/* How much of `size` bytes can be written at `offset`: whole chunks, as far as there is room. */
 static int
-copy_value (LeaseOp *op, LeaseNode *from, uint64_t from_offset, LeaseNode *to, uint64_t to_offset,
-            size_t size, size_t *size_out)
+fit_write (LeaseOp *op, const LeaseNode *node, uint64_t offset, size_t size, size_t *fit_out)
 {
-  char buffer[LEASE_VALUE_CHUNK];
+  uint64_t cost = 0;
   int error = 0;
 
-  for (*size_out = 0; *size_out < size;) {
-    uint64_t at = to_offset + *size_out;
-    size_t part = MIN (size - *size_out, LEASE_VALUE_CHUNK - at % LEASE_VALUE_CHUNK);
-    part = lease_value_read (&from->value, from_offset + *size_out, buffer, part);
-    if (part == 0 || (error = check_write (op, to, at, part)) != 0)
+  for (*fit_out = 0; *fit_out < size;) {
+    uint64_t at = offset + *fit_out;
+    size_t part = MIN (size - *fit_out, LEASE_VALUE_CHUNK - at % LEASE_VALUE_CHUNK);
+    if (at > INT64_MAX || part > INT64_MAX - at)
+      error = -EFBIG;
+    else
+      cost += lease_value_write_cost (&node->value, at, part);
+    if (error != 0 || (error = lease_op_check_room (op, cost, 0)) != 0)
       break;
-    write_value (op, to, at, buffer, part);
-    *size_out += part;
+    *fit_out += part;
   }
-  return *size_out > 0 ? 0 : error;
+  return *fit_out > 0 ? 0 : error;
 }
 
 int
 lease_engine_copy (LeaseEngine *engine, const LeaseCaller *by, LeasePlace from, LeasePlace to,
                    size_t size, size_t *size_out)
 {
-  g_auto (LeaseOp) op = lease_op_begin (engine, by);
+  g_autofree char *data = NULL; /* before `op`: it goes last */
+  g_auto (LeaseOp) op = lease_op_begin_change (engine, by);
   LeaseNode *from_node, *to_node;
   int error = lease_op_regular (&op, from.id, &from_node);
 
@@ -161,6 +173,15 @@ lease_engine_copy (LeaseEngine *engine, const LeaseCaller *by, LeasePlace from, 
   if (error != 0)
     return error;
   lease_op_note_access (&op, from_node);
-  return copy_value (&op, from_node, from.offset, to_node, to.offset, MIN (size, LEASE_COPY_MAX),
-                     size_out);
+  uint64_t left = from_node->value.size - MIN (from.offset, from_node->value.size);
+  size = MIN (size, MIN (left, LEASE_COPY_MAX));
+  error = fit_write (&op, to_node, to.offset, size, size_out);
+  if (error != 0 || *size_out == 0)
+    return error;
+  data = g_malloc (*size_out);
+  lease_value_read (&from_node->value, from.offset, data, *size_out);
+  error = write_value (&op, to_node, to.offset, data, *size_out);
+  if (error != 0)
+    *size_out = 0;
+  return error;
 }

@@ -5,7 +5,9 @@
  * Invariants (lease_engine_check() walks them):
  *   - a node is attached to a lease exactly if it is one of its members, or is its directory;
  *   - a lease that has not ended is in `deadlines`, one that has is in `settling` or `ended`;
- *   - the directory of a lease lies in leases/ until it is removed, and nothing else does.
+ *   - the directory of a lease lies in leases/ until it is removed, and nothing else does;
+ *   - a lease has holders exactly if its deadline is LEASE_TIME_NEVER, and it has not ended then;
+ *   - a holder is known exactly while it holds a lease.
  *
  * Whether something has ended is decided by comparing its deadline with the clock, each time that
  * it is met; the queues of ended leases only drive the cleaning up. */
@@ -15,7 +17,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
-static const char *const file_names[] = { NULL, "ttl", "granted", "keys" };
+static const char *const file_names[] = { NULL, "ttl", "granted", "keys", "procs" };
+
+G_STATIC_ASSERT (G_N_ELEMENTS (file_names) == LEASE_FILE_LAST + 1);
 
 LeaseFile
 lease_file_from_name (const char *name)
@@ -32,39 +36,38 @@ lease_file_name (LeaseFile file)
   return file_names[file];
 }
 
-static LeaseNode *
-add_directory (LeaseEngine *engine, mode_t mode, const LeaseCaller *by)
-{
-  LeaseNode *node = lease_tree_add (engine->tree, S_IFDIR | mode);
-
-  node->uid = engine->config.uid;
-  node->gid = engine->config.gid;
-  node->atime_ns = node->mtime_ns = node->ctime_ns = by->wall_ns;
-  engine->bytes_used += lease_node_cost (node);
-  return node;
-}
-
 LeaseEngine *
-lease_engine_new (const LeaseEngineConfig *config, const LeaseCaller *by, LeaseNotify notify,
-                  void *data)
+lease_engine_new (const LeaseEngineConfig *config, LeaseJournal *journal, const LeaseCaller *by,
+                  LeaseNotify notify, void *data, GError **error)
 {
-  LeaseEngine *engine = g_new0 (LeaseEngine, 1);
+  g_autoptr (LeaseEngine) engine = g_new0 (LeaseEngine, 1);
+  pthread_condattr_t monotonic;
 
   engine->config = *config;
-  engine->notify = notify;
-  engine->notify_data = data;
+  engine->journal = journal;
   pthread_mutex_init (&engine->lock, NULL);
+  pthread_condattr_init (&monotonic);
+  pthread_condattr_setclock (&monotonic, CLOCK_MONOTONIC);
+  pthread_cond_init (&engine->turn, &monotonic);
+  pthread_condattr_destroy (&monotonic);
+  engine->change.rows = g_array_new (FALSE, TRUE, sizeof (LeaseRow));
+  engine->unwritten = g_array_new (FALSE, TRUE, sizeof (LeaseRow));
+  engine->held = g_array_new (FALSE, FALSE, sizeof (uint64_t));
+  engine->ghost_directories = g_hash_table_new (NULL, NULL);
+  engine->way = g_ptr_array_new ();
+  engine->batches_written = 1;
+  engine->batch = 2;
   engine->tree = lease_tree_new ();
+  engine->xattrs = lease_xattrs_new ();
   engine->deadlines = lease_queue_new ();
+  lease_engine_make_holders (engine);
   engine->now = by->now;
   engine->told = LEASE_TIME_NEVER;
-
-  LeaseNode *root = add_directory (engine, config->root_mode, by);
-  engine->leases_dir = add_directory (engine, S_ISVTX | 0777, by);
-  uint64_t empty_root = lease_node_cost (root);
-  lease_tree_link (root, "leases", engine->leases_dir);
-  engine->bytes_used += lease_node_cost (root) - empty_root + lease_name_cost ("leases");
-  return engine;
+  if (!lease_engine_load (engine, by, error))
+    return NULL;
+  engine->notify = notify;
+  engine->notify_data = data;
+  return g_steal_pointer (&engine);
 }
 
 static void
@@ -81,8 +84,18 @@ lease_engine_free (LeaseEngine *engine)
   g_autoptr (GPtrArray) leases = g_ptr_array_new_with_free_func (g_free);
 
   lease_tree_foreach (engine->tree, collect_lease, leases);
+  lease_journal_close (engine->journal);
+  g_hash_table_unref (engine->holds);
+  g_hash_table_unref (engine->holders);
   lease_queue_free (engine->deadlines);
+  lease_ghosts_free (engine);
   lease_tree_free (engine->tree);
+  lease_xattrs_free (engine->xattrs);
+  g_array_unref (engine->change.rows);
+  lease_clear_rows (engine->unwritten, engine->unwritten->len);
+  g_array_unref (engine->unwritten);
+  g_array_unref (engine->held);
+  pthread_cond_destroy (&engine->turn);
   pthread_mutex_destroy (&engine->lock);
   g_free (engine);
 }
@@ -91,13 +104,8 @@ void
 lease_engine_usage (LeaseEngine *engine, LeaseUsage *usage_out)
 {
   pthread_mutex_lock (&engine->lock);
-  *usage_out = (LeaseUsage){
-    .bytes_used =
-        lease_engine_is_crowded (engine, 0) ? engine->config.max_bytes : engine->bytes_used,
-    .bytes_max = engine->config.max_bytes,
-    .nodes_used = lease_tree_node_count (engine->tree) - engine->ended_nodes,
-    .nodes_max = engine->config.max_nodes,
-  };
+  lease_engine_is_crowded (engine, 0); /* looks whether it is */
+  *usage_out = lease_engine_count_usage (engine);
   pthread_mutex_unlock (&engine->lock);
 }
 

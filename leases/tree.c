@@ -3,8 +3,8 @@
 /* Owns every node and name. A directory keeps its names twice: in a hash table to find them, and in
  * an array by rising cookie to list them. A removed name leaves an empty slot behind, so that
  * cookies stay sorted and a listing finds its place again by binary search; once half of the slots
- * are empty, or the array has become much shorter, it is packed. No lock: the engine's covers it.
- */
+ * are empty, or the array has become much shorter, it is packed. Each name knows its slot. No lock:
+ * the engine's covers it. */
 
 #include "leases/tree.h"
 
@@ -13,19 +13,58 @@
 #include <sys/stat.h>
 
 struct LeaseTree {
-  GHashTable *nodes; /* id to LeaseNode; the key is the node's own id */
+  LeaseTable nodes; /* by id */
   uint64_t last_id;
 };
 
-typedef struct {
-  uint64_t cookie;
-  LeaseName *name; /* NULL: removed */
-} Slot;
+/* One place in the order of a directory: its name; or, if that has been removed, its cookie, moved
+ * up by one bit with the lowest set, which no pointer has. */
+typedef uintptr_t Slot;
+
+G_STATIC_ASSERT (sizeof (Slot) == sizeof (uint64_t));
+
+/* What all directories without names share: most directories are a lease's, and empty. */
+static const LeaseDir no_names;
+
+static uint64_t
+hash_node (const LeaseTableLink *link)
+{
+  return lease_table_hash_number (((const LeaseNode *)(const void *)link)->id);
+}
+
+static uint64_t
+hash_name (const LeaseTableLink *link)
+{
+  return lease_table_hash_text (((const LeaseName *)(const void *)link)->text);
+}
+
+/* What `node` keeps its names in, made if need be. */
+static LeaseDir *
+own_dir (LeaseNode *node)
+{
+  if (node->dir == &no_names) {
+    node->dir = g_new0 (LeaseDir, 1);
+    node->dir->shown_until = INT64_MAX;
+    node->dir->order = g_array_new (FALSE, FALSE, sizeof (Slot));
+  }
+  return node->dir;
+}
 
 static void
-free_node (void *data)
+free_dir (LeaseNode *node)
 {
-  LeaseNode *node = data;
+  if (node->dir == &no_names)
+    return;
+  lease_table_clear (&node->dir->by_text);
+  g_array_unref (node->dir->order);
+  g_free (node->dir);
+  node->dir = (LeaseDir *)&no_names;
+}
+
+static void
+free_node (LeaseTableLink *link, void *data)
+{
+  LeaseNode *node = (LeaseNode *)(void *)link;
 
   while (node->names != NULL) {
     LeaseName *name = node->names;
@@ -36,55 +75,67 @@ free_node (void *data)
     lease_value_clear (&node->value);
   else if (S_ISLNK (node->mode))
     g_free (node->target);
-  else if (S_ISDIR (node->mode)) {
-    g_clear_pointer (&node->dir->by_text, g_hash_table_unref);
-    g_clear_pointer (&node->dir->order, g_array_unref);
-    g_free (node->dir);
-  }
+  else if (S_ISDIR (node->mode))
+    free_dir (node);
   g_free (node);
 }
 
 LeaseTree *
 lease_tree_new (void)
 {
-  LeaseTree *tree = g_new0 (LeaseTree, 1);
-  tree->nodes = g_hash_table_new_full (g_int64_hash, g_int64_equal, NULL, free_node);
-  return tree;
+  return g_new0 (LeaseTree, 1);
 }
 
 void
 lease_tree_free (LeaseTree *tree)
 {
-  g_hash_table_unref (tree->nodes);
+  lease_table_foreach (&tree->nodes, free_node, NULL);
+  lease_table_clear (&tree->nodes);
   g_free (tree);
 }
 
+uint64_t
+lease_tree_next_id (const LeaseTree *tree)
+{
+  return tree->last_id + 1;
+}
+
+void
+lease_tree_skip_ids (LeaseTree *tree, uint64_t id)
+{
+  tree->last_id = MAX (tree->last_id, id - 1);
+}
+
 LeaseNode *
-lease_tree_add (LeaseTree *tree, mode_t mode)
+lease_tree_add (LeaseTree *tree, uint64_t id, mode_t mode)
 {
   LeaseNode *node = g_new0 (LeaseNode, 1);
 
-  node->id = ++tree->last_id;
+  node->id = id;
+  lease_tree_skip_ids (tree, id + 1);
   node->mode = mode;
-  node->member.data = node;
   if (S_ISDIR (mode)) {
-    node->dir = g_new0 (LeaseDir, 1);
-    node->dir->last_cookie = LEASE_TREE_FIRST_COOKIE - 1;
+    node->dir = (LeaseDir *)&no_names;
+    node->last_cookie = LEASE_TREE_FIRST_COOKIE - 1;
   }
-  g_hash_table_insert (tree->nodes, &node->id, node);
+  lease_table_insert (&tree->nodes, &node->link, hash_node);
   return node;
 }
 
 LeaseNode *
 lease_tree_node (LeaseTree *tree, uint64_t id)
 {
-  return g_hash_table_lookup (tree->nodes, &id);
+  LeaseTableLink *link = lease_table_first (&tree->nodes, lease_table_hash_number (id));
+
+  while (link != NULL && ((LeaseNode *)(void *)link)->id != id)
+    link = link->next;
+  return (LeaseNode *)(void *)link;
 }
 
 uint64_t
 lease_tree_node_count (const LeaseTree *tree)
 {
-  return g_hash_table_size (tree->nodes);
+  return tree->nodes.count;
 }
 
 bool
@@ -94,27 +145,64 @@ lease_tree_collect (LeaseTree *tree, LeaseNode *node)
       (S_ISDIR (node->mode) && node->dir->entry_count > 0))
     return false;
   g_assert (node->lease == NULL);
-  g_hash_table_remove (tree->nodes, &node->id);
+  lease_table_remove (&tree->nodes, &node->link, hash_node);
+  free_node (&node->link, NULL);
   return true;
 }
 
 LeaseName *
 lease_tree_find (const LeaseNode *parent, const char *text)
 {
-  if (parent->dir->by_text == NULL)
-    return NULL;
-  return g_hash_table_lookup (parent->dir->by_text, text);
+  const LeaseTable *names = &parent->dir->by_text;
+  LeaseTableLink *link = lease_table_first (names, lease_table_hash_text (text));
+
+  while (link != NULL && strcmp (((LeaseName *)(void *)link)->text, text) != 0)
+    link = link->next;
+  return (LeaseName *)(void *)link;
 }
 
-/* The index of the first slot whose cookie is above `cookie`. */
+static LeaseName *
+name_at (const GArray *order, unsigned index)
+{
+  Slot slot = g_array_index (order, Slot, index);
+
+  return (slot & 1) != 0 ? NULL : (LeaseName *)slot;
+}
+
+static uint64_t
+cookie_at (const GArray *order, unsigned index)
+{
+  Slot slot = g_array_index (order, Slot, index);
+
+  return (slot & 1) != 0 ? slot >> 1 : ((LeaseName *)slot)->cookie;
+}
+
+static void
+append_slot (GArray *order, LeaseName *name)
+{
+  Slot slot = (Slot)name;
+
+  name->slot = order->len;
+  g_array_append_val (order, slot);
+}
+
+/* The index of the first slot whose cookie is above `cookie`. Since cookies rise by at least one
+ * from slot to slot, the first and the last one say about where that is; and where no name has been
+ * removed, exactly. */
 static unsigned
 slot_above (const GArray *order, uint64_t cookie)
 {
-  unsigned low = 0, high = order->len;
+  uint64_t first = cookie_at (order, 0), last = cookie_at (order, order->len - 1);
 
+  if (cookie < first)
+    return 0;
+  if (cookie >= last)
+    return order->len;
+  unsigned low = last - cookie < order->len ? order->len - (unsigned)(last - cookie) : 0;
+  unsigned high = cookie - first < order->len - 1 ? (unsigned)(cookie - first) + 1 : order->len - 1;
   while (low < high) {
     unsigned middle = low + (high - low) / 2;
-    if (g_array_index (order, Slot, middle).cookie > cookie)
+    if (cookie_at (order, middle) > cookie)
       high = middle;
     else
       low = middle + 1;
@@ -129,9 +217,9 @@ pack_order (LeaseDir *dir)
   GArray *packed = g_array_sized_new (FALSE, FALSE, sizeof (Slot), dir->entry_count);
 
   for (unsigned i = 0; i < dir->order->len; i++) {
-    Slot slot = g_array_index (dir->order, Slot, i);
-    if (slot.name != NULL)
-      g_array_append_val (packed, slot);
+    LeaseName *name = name_at (dir->order, i);
+    if (name != NULL)
+      append_slot (packed, name);
   }
   g_array_unref (dir->order);
   dir->order = packed;
@@ -139,12 +227,10 @@ pack_order (LeaseDir *dir)
 }
 
 static void
-forget_slot (LeaseDir *dir, uint64_t cookie)
+forget_slot (LeaseDir *dir, const LeaseName *name)
 {
-  unsigned i = slot_above (dir->order, cookie - 1);
-
-  g_array_index (dir->order, Slot, i).name = NULL;
-  while (dir->order->len > 0 && g_array_index (dir->order, Slot, dir->order->len - 1).name == NULL)
+  g_array_index (dir->order, Slot, name->slot) = name->cookie << 1 | 1;
+  while (dir->order->len > 0 && name_at (dir->order, dir->order->len - 1) == NULL)
     g_array_set_size (dir->order, dir->order->len - 1);
   if (dir->order->len > 2 * dir->entry_count || dir->order->len < dir->order_peak / 4)
     pack_order (dir);
@@ -185,25 +271,28 @@ take_from_node (LeaseName *name)
   name->node->name_count--;
 }
 
-LeaseName *
-lease_tree_link (LeaseNode *parent, const char *text, LeaseNode *node)
+uint64_t
+lease_tree_next_cookie (const LeaseNode *parent)
 {
-  LeaseDir *dir = parent->dir;
+  return parent->last_cookie + 1;
+}
+
+LeaseName *
+lease_tree_link (LeaseNode *parent, const char *text, LeaseNode *node, uint64_t cookie)
+{
+  LeaseDir *dir = own_dir (parent);
   size_t size = strlen (text) + 1;
-  LeaseName *name = g_malloc (sizeof *name + size);
+  LeaseName *name = g_malloc (G_STRUCT_OFFSET (LeaseName, text) + size);
 
   memcpy (name->text, text, size);
   name->parent = parent;
   name->dead = name->told = false;
-  name->cookie = ++dir->last_cookie;
+  name->cookie = cookie;
+  parent->last_cookie = MAX (parent->last_cookie, cookie);
   add_to_node (name, node);
 
-  if (dir->by_text == NULL) {
-    dir->by_text = g_hash_table_new (g_str_hash, g_str_equal);
-    dir->order = g_array_new (FALSE, FALSE, sizeof (Slot));
-  }
-  g_hash_table_insert (dir->by_text, name->text, name);
-  g_array_append_val (dir->order, ((Slot){ name->cookie, name }));
+  lease_table_insert (&dir->by_text, &name->link, hash_name);
+  append_slot (dir->order, name);
   dir->order_peak = MAX (dir->order_peak, dir->order->len);
   count_entry (dir, node, +1);
   return name;
@@ -212,17 +301,16 @@ lease_tree_link (LeaseNode *parent, const char *text, LeaseNode *node)
 void
 lease_tree_unlink (LeaseName *name)
 {
-  LeaseDir *dir = name->parent->dir;
+  LeaseNode *parent = name->parent;
+  LeaseDir *dir = parent->dir;
 
   count_entry (dir, name->node, -1);
   dir->dead_count -= name->dead;
-  g_hash_table_remove (dir->by_text, name->text);
-  forget_slot (dir, name->cookie);
-  if (dir->entry_count == 0) {
-    g_clear_pointer (&dir->by_text, g_hash_table_unref);
-    g_clear_pointer (&dir->order, g_array_unref);
-    dir->order_peak = 0;
-  }
+  lease_table_remove (&dir->by_text, &name->link, hash_name);
+  if (dir->entry_count == 0)
+    free_dir (parent);
+  else
+    forget_slot (dir, name);
   take_from_node (name);
   g_free (name);
 }
@@ -230,10 +318,42 @@ lease_tree_unlink (LeaseName *name)
 void
 lease_tree_repoint (LeaseName *name, LeaseNode *node)
 {
-  count_entry (name->parent->dir, name->node, -1);
+  LeaseDir *dir = name->parent->dir;
+
+  count_entry (dir, name->node, -1);
+  dir->dead_count -= name->dead;
   take_from_node (name);
   add_to_node (name, node);
-  count_entry (name->parent->dir, node, +1);
+  name->dead = node->ended;
+  dir->dead_count += name->dead;
+  dir->lists_dead |= name->dead;
+  count_entry (dir, node, +1);
+}
+
+/* Of names that are there. */
+static int
+compare_slots (const void *a, const void *b)
+{
+  const LeaseName *one = *(LeaseName *const *)a, *other = *(LeaseName *const *)b;
+
+  return (one->cookie > other->cookie) - (one->cookie < other->cookie);
+}
+
+static void
+sort_dir (LeaseNode *node, void *data)
+{
+  if (!S_ISDIR (node->mode) || node->dir->order == NULL)
+    return;
+  pack_order (node->dir);
+  g_array_sort (node->dir->order, compare_slots);
+  for (unsigned i = 0; i < node->dir->order->len; i++)
+    name_at (node->dir->order, i)->slot = i;
+}
+
+void
+lease_tree_sort (LeaseTree *tree)
+{
+  lease_tree_foreach (tree, sort_dir, NULL);
 }
 
 LeaseName *
@@ -244,8 +364,8 @@ lease_tree_next (const LeaseNode *parent, uint64_t cookie)
   if (order == NULL)
     return NULL;
   for (unsigned i = slot_above (order, cookie); i < order->len; i++)
-    if (g_array_index (order, Slot, i).name != NULL)
-      return g_array_index (order, Slot, i).name;
+    if (name_at (order, i) != NULL)
+      return name_at (order, i);
   return NULL;
 }
 
@@ -255,7 +375,7 @@ lease_tree_last (const LeaseNode *parent)
   const GArray *order = parent->dir->order;
 
   /* Empty slots at the end are taken off at once, so the last one is never empty. */
-  return order == NULL ? NULL : g_array_index (order, Slot, order->len - 1).name;
+  return order == NULL ? NULL : name_at (order, order->len - 1);
 }
 
 void
@@ -271,8 +391,17 @@ lease_tree_attach (LeaseNode *node, Lease *lease)
 void
 lease_tree_mark_dead (LeaseName *name)
 {
-  name->parent->dir->dead_count += !name->dead;
+  LeaseDir *dir = name->parent->dir;
+
+  dir->dead_count += !name->dead;
+  dir->lists_dead |= !name->dead;
   name->dead = true;
+}
+
+void
+lease_tree_note_unlisted (LeaseNode *directory)
+{
+  directory->dir->lists_dead = false;
 }
 
 uint32_t
@@ -285,30 +414,30 @@ lease_tree_link_count (const LeaseNode *node)
   return 2 + node->dir->subdir_count;
 }
 
+const char *
+lease_tree_put_path (const LeaseName *name, char buffer[PATH_MAX])
+{
+  char *path = buffer + PATH_MAX;
+
+  for (char end = '\0'; name != NULL; name = name->parent->names, end = '/') {
+    size_t length = strlen (name->text);
+    if (length + 1 > (size_t)(path - buffer))
+      return NULL;
+    *--path = end;
+    path -= length;
+    memcpy (path, name->text, length);
+    if (name->parent->id == LEASE_TREE_ROOT)
+      return path;
+  }
+  return NULL;
+}
+
 char *
 lease_tree_path (const LeaseName *name)
 {
-  g_autoptr (GPtrArray) texts = g_ptr_array_new ();
-  g_autoptr (GString) path = g_string_new (NULL);
-  size_t size = 0;
+  char buffer[PATH_MAX];
 
-  for (;;) {
-    g_ptr_array_add (texts, (void *)name->text);
-    size += strlen (name->text) + 1;
-    if (size > PATH_MAX)
-      return NULL;
-    if (name->parent->id == LEASE_TREE_ROOT)
-      break;
-    name = name->parent->names;
-    if (name == NULL)
-      return NULL;
-  }
-  for (unsigned i = texts->len; i-- > 0;) {
-    g_string_append (path, g_ptr_array_index (texts, i));
-    if (i > 0)
-      g_string_append_c (path, '/');
-  }
-  return g_string_free (g_steal_pointer (&path), FALSE);
+  return g_strdup (lease_tree_put_path (name, buffer));
 }
 
 bool
@@ -319,15 +448,26 @@ lease_tree_is_within (const LeaseNode *node, const LeaseNode *directory)
   return node == directory;
 }
 
+typedef struct {
+  void (*each) (LeaseNode *node, void *data);
+  void *data;
+} Foreach;
+
+static void
+visit (LeaseTableLink *link, void *data)
+{
+  const Foreach *foreach = data;
+
+  foreach
+    ->each ((LeaseNode *)(void *)link, foreach->data);
+}
+
 void
 lease_tree_foreach (LeaseTree *tree, void (*each) (LeaseNode *node, void *data), void *data)
 {
-  GHashTableIter iter;
-  void *node;
+  Foreach foreach = { each, data };
 
-  g_hash_table_iter_init (&iter, tree->nodes);
-  while (g_hash_table_iter_next (&iter, NULL, &node))
-    each (node, data);
+  lease_table_foreach (&tree->nodes, visit, &foreach);
 }
 
 static void
@@ -338,22 +478,24 @@ check_dir (const LeaseNode *node)
   uint64_t cookie = 0;
 
   for (unsigned i = 0; dir->order != NULL && i < dir->order->len; i++) {
-    Slot slot = g_array_index (dir->order, Slot, i);
-    if (slot.cookie <= cookie || slot.cookie > dir->last_cookie)
+    const LeaseName *name = name_at (dir->order, i);
+    if (cookie_at (dir->order, i) <= cookie || cookie_at (dir->order, i) > node->last_cookie)
       g_error ("directory %" G_GUINT64_FORMAT ": slots out of order", node->id);
-    cookie = slot.cookie;
-    if (slot.name == NULL)
+    cookie = cookie_at (dir->order, i);
+    if (name == NULL)
       continue;
-    if (slot.name->parent != node || lease_tree_find (node, slot.name->text) != slot.name)
-      g_error ("directory %" G_GUINT64_FORMAT ": %s is not in its table", node->id,
-               slot.name->text);
-    count_entry (&seen, slot.name->node, +1);
-    seen.dead_count += slot.name->dead;
+    if (name->parent != node || name->slot != i || lease_tree_find (node, name->text) != name)
+      g_error ("directory %" G_GUINT64_FORMAT ": %s is not in its table", node->id, name->text);
+    count_entry (&seen, name->node, +1);
+    seen.dead_count += name->dead;
   }
   if (seen.entry_count != dir->entry_count || seen.subdir_count != dir->subdir_count ||
       seen.leased_count != dir->leased_count || seen.dead_count != dir->dead_count)
     g_error ("directory %" G_GUINT64_FORMAT ": wrong counts", node->id);
-  if (dir->by_text != NULL && g_hash_table_size (dir->by_text) != dir->entry_count)
+  if ((dir == &no_names) != (dir->entry_count == 0))
+    g_error ("directory %" G_GUINT64_FORMAT ": a table, but no names, or none for them", node->id);
+  lease_table_check (&dir->by_text, hash_name);
+  if (dir->by_text.count != dir->entry_count)
     g_error ("directory %" G_GUINT64_FORMAT ": table and order differ", node->id);
 }
 
@@ -378,5 +520,6 @@ check_node (LeaseNode *node, void *data)
 void
 lease_tree_check (LeaseTree *tree)
 {
+  lease_table_check (&tree->nodes, hash_node);
   lease_tree_foreach (tree, check_node, NULL);
 }

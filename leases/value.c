@@ -2,8 +2,8 @@
 
 /* The bytes of a key. Invariants: a chunk holds its first `capacity` bytes, and those behind that
  * read as zeros; every byte that is in no written page, or at or behind the value's size, is zero;
- * a chunk has a page that is written or reserved; `footprint` is the sum of chunk_cost() over all
- * chunks; `more` is NULL when there is nothing in it. No lock. */
+ * a chunk has a page that is written or reserved; LeaseValueMore.footprint is the sum of chunk_cost()
+ * over its chunks; `more` is NULL when there are none. No lock. */
 
 #include "leases/value.h"
 
@@ -12,10 +12,12 @@
 /* A chunk number is a key of the tree as it is, in place of a pointer. */
 G_STATIC_ASSERT (sizeof (void *) >= sizeof (uint64_t));
 
-#define CAPACITY_MIN ((size_t)64)
+#define CAPACITY_MIN ((size_t)16)
 
-/* What a chunk costs besides its capacity, at most: its struct, its node of the tree, and what
- * malloc() keeps. A constant, so that the footprint is the same whatever the tree looks like. */
+/* What a chunk costs besides its capacity, at most: its struct and what malloc() keeps, and all but
+ * the first a node of the tree, or a share in that. Constants, so that the footprint is the same
+ * whatever the tree looks like. */
+#define FIRST_HEADER ((uint64_t)24)
 #define CHUNK_HEADER ((uint64_t)96)
 
 #define PAGES (LEASE_VALUE_CHUNK / LEASE_VALUE_PAGE)
@@ -83,15 +85,37 @@ whole_pages (size_t start, size_t end)
 }
 
 static uint64_t
-cost_of (size_t capacity, unsigned reserved)
+cost_of (uint64_t number, size_t capacity, unsigned reserved)
 {
-  return CHUNK_HEADER + MAX (capacity, reserved == 0 ? 0 : capacity_for (end_of_pages (reserved)));
+  return (number == 0 ? FIRST_HEADER : CHUNK_HEADER) +
+         MAX (capacity, reserved == 0 ? 0 : capacity_for (end_of_pages (reserved)));
 }
 
 static uint64_t
-chunk_cost (const LeaseValueChunk *chunk)
+chunk_cost (uint64_t number, const LeaseValueChunk *chunk)
 {
-  return chunk != NULL ? cost_of (chunk->capacity, chunk->reserved) : 0;
+  return chunk != NULL ? cost_of (number, chunk->capacity, chunk->reserved) : 0;
+}
+
+/* The cost of a chunk is about to change, or has changed. */
+static void
+count_out (LeaseValue *value, uint64_t number, const LeaseValueChunk *chunk)
+{
+  if (number > 0 && chunk != NULL)
+    value->more->footprint -= chunk_cost (number, chunk);
+}
+
+static void
+count_in (LeaseValue *value, uint64_t number, const LeaseValueChunk *chunk)
+{
+  if (number > 0)
+    value->more->footprint += chunk_cost (number, chunk);
+}
+
+uint64_t
+lease_value_footprint (const LeaseValue *value)
+{
+  return chunk_cost (0, value->first) + (value->more == NULL ? 0 : value->more->footprint);
 }
 
 static int
@@ -107,7 +131,7 @@ find_chunk (const LeaseValue *value, uint64_t number)
     return value->first;
   if (value->more == NULL)
     return NULL;
-  return g_tree_lookup (value->more, GSIZE_TO_POINTER (number));
+  return g_tree_lookup (value->more->chunks, GSIZE_TO_POINTER (number));
 }
 
 /* The first chunk from `number` on, and its number; NULL if there is none. */
@@ -116,8 +140,9 @@ next_chunk (const LeaseValue *value, uint64_t *number)
 {
   if (*number == 0 && value->first != NULL)
     return value->first;
-  GTreeNode *node =
-      value->more == NULL ? NULL : g_tree_lower_bound (value->more, GSIZE_TO_POINTER (*number));
+  GTreeNode *node = value->more == NULL
+                        ? NULL
+                        : g_tree_lower_bound (value->more->chunks, GSIZE_TO_POINTER (*number));
   if (node == NULL)
     return NULL;
   *number = GPOINTER_TO_SIZE (g_tree_node_key (node));
@@ -132,22 +157,24 @@ resize_chunk (LeaseValue *value, uint64_t number, size_t capacity)
   LeaseValueChunk *old = find_chunk (value, number);
   size_t held = old != NULL ? old->capacity : 0;
 
-  value->footprint -= chunk_cost (old);
-  LeaseValueChunk *chunk = g_realloc (old, sizeof *chunk + capacity);
+  count_out (value, number, old);
+  LeaseValueChunk *chunk = g_realloc (old, G_STRUCT_OFFSET (LeaseValueChunk, data) + capacity);
   if (held == 0)
     *chunk = (LeaseValueChunk){ 0 };
   chunk->capacity = capacity;
-  value->footprint += chunk_cost (chunk);
   if (capacity > held)
     memset (chunk->data + held, 0, capacity - held);
 
   if (number == 0) {
     value->first = chunk;
   } else {
-    if (value->more == NULL)
-      value->more = g_tree_new (compare_numbers);
-    g_tree_insert (value->more, GSIZE_TO_POINTER (number), chunk);
+    if (value->more == NULL) {
+      value->more = g_new0 (LeaseValueMore, 1);
+      value->more->chunks = g_tree_new (compare_numbers);
+    }
+    g_tree_insert (value->more->chunks, GSIZE_TO_POINTER (number), chunk);
   }
+  count_in (value, number, chunk);
   return chunk;
 }
 
@@ -156,13 +183,15 @@ free_chunk (LeaseValue *value, uint64_t number)
 {
   LeaseValueChunk *chunk = find_chunk (value, number);
 
-  value->footprint -= chunk_cost (chunk);
+  count_out (value, number, chunk);
   if (number == 0) {
     value->first = NULL;
   } else {
-    g_tree_remove (value->more, GSIZE_TO_POINTER (number));
-    if (g_tree_nnodes (value->more) == 0)
-      g_clear_pointer (&value->more, g_tree_unref);
+    g_tree_remove (value->more->chunks, GSIZE_TO_POINTER (number));
+    if (g_tree_nnodes (value->more->chunks) == 0) {
+      g_tree_unref (value->more->chunks);
+      g_clear_pointer (&value->more, g_free);
+    }
   }
   g_free (chunk);
 }
@@ -181,10 +210,10 @@ clear_part (LeaseValue *value, uint64_t number, size_t start, size_t end)
   }
   if (start < chunk->capacity)
     memset (chunk->data + start, 0, MIN (end, chunk->capacity) - start);
-  value->footprint -= chunk_cost (chunk);
+  count_out (value, number, chunk);
   chunk->written &= ~cleared;
   chunk->reserved &= ~cleared;
-  value->footprint += chunk_cost (chunk);
+  count_in (value, number, chunk);
   /* Where the end was cleared, what it held is not needed; not even all of a page. */
   size_t needed = end_of_pages (chunk->written);
   if (end >= chunk->capacity)
@@ -224,6 +253,22 @@ lease_value_read (const LeaseValue *value, uint64_t offset, char *out, size_t si
   return size;
 }
 
+ssize_t
+lease_value_page (const LeaseValue *value, uint64_t number, char *out)
+{
+  uint64_t offset = number * LEASE_VALUE_PAGE;
+  const LeaseValueChunk *chunk = find_chunk (value, offset / LEASE_VALUE_CHUNK);
+  size_t start = offset % LEASE_VALUE_CHUNK;
+
+  if (chunk == NULL || (chunk->written & (1u << start / LEASE_VALUE_PAGE)) == 0)
+    return -1;
+  size_t held = chunk->capacity > start ? chunk->capacity - start : 0;
+  held = MIN (MIN (held, LEASE_VALUE_PAGE), value->size > offset ? value->size - offset : 0);
+  memcpy (out, chunk->data + start, held);
+  memset (out + held, 0, LEASE_VALUE_PAGE - held);
+  return held;
+}
+
 uint64_t
 lease_value_write_cost (const LeaseValue *value, uint64_t offset, size_t size)
 {
@@ -231,8 +276,8 @@ lease_value_write_cost (const LeaseValue *value, uint64_t offset, size_t size)
 
   for (size_t done = 0; done < size;) {
     Part part = first_part (offset + done, size - done);
-    uint64_t now = chunk_cost (find_chunk (value, part.number));
-    uint64_t then = cost_of (capacity_for (part.start + part.size), 0);
+    uint64_t now = chunk_cost (part.number, find_chunk (value, part.number));
+    uint64_t then = cost_of (part.number, capacity_for (part.start + part.size), 0);
 
     cost += then > now ? then - now : 0;
     done += part.size;
@@ -293,7 +338,8 @@ lease_value_reserve_cost (const LeaseValue *value, uint64_t offset, uint64_t siz
     const LeaseValueChunk *chunk = find_chunk (value, part.number);
     unsigned reserved = pages_of (part) | (chunk != NULL ? chunk->reserved : 0);
 
-    cost += cost_of (chunk != NULL ? chunk->capacity : CAPACITY_MIN, reserved) - chunk_cost (chunk);
+    cost += cost_of (part.number, chunk != NULL ? chunk->capacity : CAPACITY_MIN, reserved) -
+            chunk_cost (part.number, chunk);
     done += part.size;
   }
   return cost;
@@ -310,9 +356,9 @@ lease_value_reserve (LeaseValue *value, uint64_t offset, uint64_t size)
 
     if (chunk == NULL)
       chunk = resize_chunk (value, part.number, CAPACITY_MIN);
-    value->footprint -= chunk_cost (chunk);
+    count_out (value, part.number, chunk);
     chunk->reserved |= pages_of (part);
-    value->footprint += chunk_cost (chunk);
+    count_in (value, part.number, chunk);
     done += part.size;
   }
 }

@@ -8,7 +8,7 @@
 #
 # usage: tests/fuzz.sh [-t SECONDS] [TARGET...]
 #   -t       how long to look, for each target (default: 60)
-#   TARGET   ttl, keys, engine, pseudo (default: all of them)
+#   TARGET   ttl, keys, procs, engine, pseudo (default: all of them)
 #
 # Starts from the inputs in tests/fuzz/corpus and from those that it found before, which it keeps in
 # .build/fuzz/corpus-TARGET. An input that breaks something is kept in .build/fuzz. Then it fails.
@@ -23,7 +23,7 @@ while [ $# -gt 0 ]; do
   *) break ;;
   esac
 done
-[ $# -gt 0 ] || set -- ttl keys engine pseudo
+[ $# -gt 0 ] || set -- ttl keys procs engine pseudo
 for target; do
   [ -d "tests/fuzz/corpus/$target" ] || { echo "$0: no target '$target'" >&2 && exit 2; }
 done
@@ -38,7 +38,7 @@ fuzz () {
   local corpus=$build/corpus-$1 log=$build/$1.log crash
   local -a limits=(-max_len=1200 -len_control=0)
   case $1 in
-  ttl) limits=(-max_len=100) ;;
+  ttl | procs) limits=(-max_len=100) ;;
   keys) limits=(-max_len=9000) ;;
   esac
 

@@ -12,7 +12,7 @@ op_pass_time (Fuzz *fuzz)
   LeaseTime next = model_next_deadline (fuzz);
 
   if (way % 8 <= 3 && next != LEASE_TIME_NEVER) /* just before, at, and after it */
-    model_set_time (fuzz, next + (int64_t)(way % 8) - 1);
+    model_set_time (fuzz, MIN (next, LEASE_TIME_NEVER / 2) + (int64_t)(way % 8) - 1);
   else if (way % 8 == 4) /* a request that was overtaken by others: the engine's clock stands */
     model_set_time (fuzz, fuzz->by.now - way);
   else if (way % 8 == 5)
@@ -50,7 +50,9 @@ op_info (Fuzz *fuzz)
   model_see (fuzz, &info.directory);
   const Known *known = model_find (fuzz, id);
   fuzz_assert (known != NULL && info.granted_ns == known->granted_ns);
-  fuzz_assert (info.left_ns == (known->granted_ns == 0 ? 0 : known->deadline - fuzz->now));
+  fuzz_assert (info.left_ns == (known->granted_ns == 0 || known->holders != 0
+                                    ? known->granted_ns
+                                    : known->deadline - fuzz->now));
   return 0;
 }
 
@@ -135,4 +137,75 @@ op_keys (Fuzz *fuzz)
   for (unsigned i = 0; error == 0 && i < paths->len; i++)
     fuzz_assert (view_find_path (fuzz, paths->pdata[i], &mode) != 0);
   return error;
+}
+
+/* That the counts are right, lease_engine_check() sees. */
+int
+op_metrics (Fuzz *fuzz)
+{
+  LeaseMetrics metrics;
+  const LeaseCounts *counts = &metrics.counts;
+
+  lease_engine_metrics (fuzz->engine, &fuzz->by, &metrics);
+  fuzz_assert (counts->attached_keys <= counts->keys);
+  fuzz_assert (counts->keys + counts->leases[LEASE_PHASE_GRANTED] + 2 <= metrics.usage.nodes_used);
+  fuzz_assert (counts->leases[LEASE_PHASE_RESERVED] + counts->leases[LEASE_PHASE_GRANTED] <=
+               counts->granted + counts->leases[LEASE_PHASE_RESERVED]);
+  return 0;
+}
+
+int
+op_edit_holders (Fuzz *fuzz)
+{
+  g_autoptr (GArray) lines = g_array_new (FALSE, FALSE, sizeof (LeaseHolderLine));
+  uint64_t id = take_id (fuzz);
+  const Known *known = model_find (fuzz, id);
+  unsigned holders = known == NULL ? 0 : known->holders;
+
+  fuzz_trace (" %" G_GUINT64_FORMAT, id);
+  for (unsigned i = fuzz_below (&fuzz->bytes, 4); i > 0; i--) {
+    unsigned which = fuzz_byte (&fuzz->bytes);
+    unsigned number = which % HOLDERS;
+    LeaseHolderLine line = { .let_go = which & 0x80, .holder = 1 + number, .pid = 1 };
+    fuzz_trace (" %s%u", line.let_go ? "-" : "", number);
+    holders = line.let_go ? holders & ~(1u << number) : holders | 1u << number;
+    g_array_append_val (lines, line);
+  }
+  int error = lease_engine_edit_holders (fuzz->engine, &fuzz->by, id, lines);
+  if (error == 0)
+    model_held (fuzz, id, holders);
+  return error;
+}
+
+int
+op_drop_holder (Fuzz *fuzz)
+{
+  unsigned number = fuzz_below (&fuzz->bytes, HOLDERS);
+
+  fuzz_trace (" %u", number);
+  while (lease_engine_drop_holder (fuzz->engine, &fuzz->by, 1 + number, 1))
+    continue;
+  for (unsigned i = 0; i < fuzz->known->len; i++) {
+    const Known *known = &g_array_index (fuzz->known, Known, i);
+    if (known->holders & 1u << number)
+      model_held (fuzz, known->id, known->holders & ~(1u << number));
+  }
+  return 0;
+}
+
+int
+op_holders (Fuzz *fuzz)
+{
+  g_autoptr (GArray) infos = NULL;
+  uint64_t id = take_id (fuzz);
+  unsigned holders = 0;
+  int error = lease_engine_holders (fuzz->engine, &fuzz->by, id, &infos);
+
+  fuzz_trace (" %" G_GUINT64_FORMAT, id);
+  if (error != 0)
+    return error;
+  for (unsigned i = 0; i < infos->len; i++)
+    holders |= 1u << (g_array_index (infos, LeaseHolderInfo, i).holder - 1);
+  fuzz_assert (model_find (fuzz, id)->holders == holders);
+  return 0;
 }

@@ -46,6 +46,14 @@ model_reserved (Fuzz *fuzz, uint64_t id)
   g_array_append_val (fuzz->known, known);
 }
 
+/* It has its whole TTL from now on. */
+static void
+run (const Fuzz *fuzz, Known *known)
+{
+  known->deadline =
+      known->holders != 0 ? LEASE_TIME_NEVER : lease_time_after (fuzz->now, known->granted_ns);
+}
+
 void
 model_granted (Fuzz *fuzz, uint64_t id, int64_t ttl_ns)
 {
@@ -53,7 +61,7 @@ model_granted (Fuzz *fuzz, uint64_t id, int64_t ttl_ns)
 
   fuzz_assert (known != NULL);
   known->granted_ns = MAX (ttl_ns, fuzz->config.min_ttl_ns);
-  known->deadline = lease_time_after (fuzz->now, known->granted_ns);
+  run (fuzz, known);
 }
 
 void
@@ -62,7 +70,19 @@ model_refreshed (Fuzz *fuzz, uint64_t id)
   Known *known = model_find (fuzz, id);
 
   fuzz_assert (known != NULL && known->granted_ns > 0);
-  known->deadline = lease_time_after (fuzz->now, known->granted_ns);
+  run (fuzz, known);
+}
+
+void
+model_held (Fuzz *fuzz, uint64_t id, unsigned holders)
+{
+  Known *known = model_find (fuzz, id);
+
+  fuzz_assert (known != NULL && known->granted_ns > 0);
+  if (known->holders == holders)
+    return;
+  known->holders = holders;
+  run (fuzz, known);
 }
 
 void
@@ -76,6 +96,10 @@ model_touched (Fuzz *fuzz, uint64_t id)
     LeaseInfo info;
     fuzz_assert (lease_engine_info (fuzz->engine, &fuzz->by, known->id, &info) == 0);
     fuzz_assert (info.granted_ns == known->granted_ns);
+    if (known->holders != 0) {
+      fuzz_assert (info.left_ns == info.granted_ns);
+      continue;
+    }
     if (known->granted_ns == 0 || fuzz->now + info.left_ns == known->deadline) {
       fuzz_assert (known->id != id || known->granted_ns == 0 || fuzz->by.uid != 0 ||
                    known->deadline == whole);

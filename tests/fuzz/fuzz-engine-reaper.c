@@ -70,9 +70,15 @@ op_remove_grave (Fuzz *fuzz)
   if (grave->name == NULL)
     return 0;
   fuzz_trace (" %" G_GUINT64_FORMAT "/%s", grave->parent, grave->name);
-  return grave->is_directory
-             ? lease_engine_rmdir (fuzz->engine, &reaper, grave->parent, grave->name)
-             : lease_engine_unlink (fuzz->engine, &reaper, grave->parent, grave->name);
+  LeaseAttr attr;
+  int error = lease_engine_lookup (fuzz->engine, &reaper, grave->parent, grave->name, &attr, NULL);
+  if (error != 0)
+    return error;
+  error = grave->is_directory
+              ? lease_engine_rmdir (fuzz->engine, &reaper, grave->parent, grave->name)
+              : lease_engine_unlink (fuzz->engine, &reaper, grave->parent, grave->name);
+  lease_engine_unpin (fuzz->engine, attr.id, 1);
+  return error;
 }
 
 /* Asks for the next one and removes it at once. */

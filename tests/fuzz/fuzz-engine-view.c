@@ -57,6 +57,7 @@ view_list_keys (Fuzz *fuzz, uint64_t id, GByteArray **buffer_out, GPtrArray **pa
 typedef struct {
   GString *text;
   GArray *directories; /* of uint64_t */
+  GArray *nodes;       /* the same, of all there is */
 } View;
 
 static bool
@@ -66,6 +67,7 @@ view_each (const char *name, const LeaseAttr *attr, uint64_t cookie, void *data)
 
   g_string_append_printf (view->text, "%s=%" G_GUINT64_FORMAT " %o %u:%u ", name, attr->id,
                           attr->mode, attr->uid, attr->gid);
+  g_array_append_val (view->nodes, attr->id);
   if (S_ISDIR (attr->mode))
     g_array_append_val (view->directories, attr->id);
   else /* the times of a directory tell of what has ended in it, and so does a file's link count
@@ -95,19 +97,38 @@ view_leases (Fuzz *fuzz, GString *text)
   }
 }
 
+static void
+view_xattrs (Fuzz *fuzz, uint64_t id, GString *text)
+{
+  g_autoptr (GByteArray) names = NULL;
+
+  fuzz_assert (lease_engine_list_xattrs (fuzz->engine, &fuzz->by, id, SIZE_MAX, &names) == 0);
+  for (unsigned i = 0; i < names->len; i += strlen ((char *)names->data + i) + 1) {
+    const char *name = (char *)names->data + i;
+    g_autofree char *value = NULL;
+    size_t size;
+    fuzz_assert (lease_engine_get_xattr (fuzz->engine, &fuzz->by, id, name, &value, &size) == 0);
+    g_string_append_printf (text, "%" G_GUINT64_FORMAT " %s=%.*s\n", id, name, (int)size, value);
+  }
+}
+
 char *
 view_all (Fuzz *fuzz)
 {
+  g_autoptr (GArray) nodes = g_array_new (FALSE, FALSE, sizeof (uint64_t));
   g_autoptr (GArray) directories = g_array_new (FALSE, FALSE, sizeof (uint64_t));
-  View view = { .text = g_string_new (NULL), .directories = directories };
+  View view = { .text = g_string_new (NULL), .directories = directories, .nodes = nodes };
   uint64_t id = LEASE_ROOT;
 
   g_array_append_val (directories, id);
+  g_array_append_val (nodes, id);
   for (unsigned i = 0; i < directories->len; i++) {
     id = g_array_index (directories, uint64_t, i);
     g_string_append_printf (view.text, "in %" G_GUINT64_FORMAT ":\n", id);
     fuzz_assert (lease_engine_list (fuzz->engine, &fuzz->by, id, 0, false, view_each, &view) == 0);
   }
+  for (unsigned i = 0; i < nodes->len; i++)
+    view_xattrs (fuzz, g_array_index (nodes, uint64_t, i), view.text);
   view_leases (fuzz, view.text);
   return g_string_free (view.text, FALSE);
 }

@@ -73,6 +73,20 @@ static const struct {
   { "seek", op_seek, 0, { EISDIR, EINVAL, ENXIO } },
   { "copy", op_copy, 0, { EISDIR, EINVAL, EFBIG, ENOSPC } },
   { "lookup-dots", op_lookup_dots, 0, { ENOENT } },
+  { "metrics", op_metrics, CLEANS },
+  { "edit-holders", op_edit_holders, 0, { EINVAL, ESRCH, ENOSPC } },
+  { "drop-holder", op_drop_holder, CLEANS },
+  { "holders", op_holders, 0, { EINVAL } },
+  { "set-xattr",
+    op_set_xattr,
+    0,
+    { EEXIST, ENODATA, EOPNOTSUPP, EINVAL, EPERM, E2BIG, ENOSPC, ENOENT, EACCES, EAGAIN } },
+  { "get-xattr", op_get_xattr, 0, { ENODATA, EOPNOTSUPP, EINVAL } },
+  { "remove-xattr",
+    op_remove_xattr,
+    0,
+    { ENODATA, EOPNOTSUPP, EINVAL, EPERM, ENOENT, EACCES, EAGAIN } },
+  { "list-xattrs", op_list_xattrs, 0, { ERANGE } },
 };
 
 /* The table may grow to this without another meaning for the inputs that there are. */
@@ -178,6 +192,8 @@ finish (Fuzz *fuzz, unsigned way, const LeaseUsage *fresh)
   if (way & 4)
     reap_all (fuzz);
   remove_all (fuzz, LEASE_ROOT);
+  remove_xattrs (fuzz, LEASE_ROOT);
+  remove_xattrs (fuzz, LEASE_ROOT + 1);
   reap_all (fuzz);
   drop_all_pins (fuzz);
   reap_all (fuzz);
@@ -205,7 +221,8 @@ begin (Fuzz *fuzz, unsigned way)
   fuzz->armed = LEASE_TIME_NEVER;
   fuzz->known = g_array_new (FALSE, FALSE, sizeof (Known));
   fuzz->doomed = g_hash_table_new_full (g_int64_hash, g_int64_equal, g_free, NULL);
-  fuzz->engine = lease_engine_new (&fuzz->config, &fuzz->by, model_hear, fuzz);
+  fuzz->engine = lease_engine_new (&fuzz->config, lease_journal_memory_new (), &fuzz->by,
+                                   model_hear, fuzz, NULL);
 }
 
 int

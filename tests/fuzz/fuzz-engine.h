@@ -8,12 +8,14 @@
 
 #define SLOTS 12
 #define FORGOTTEN 4
+#define HOLDERS 3
 
 /* What a lease must be, from what was done to it. */
 typedef struct {
   uint64_t id;
   int64_t granted_ns; /* 0: only reserved */
-  LeaseTime deadline;
+  LeaseTime deadline; /* NEVER while it is held */
+  unsigned holders;   /* a bit each */
 } Known;
 
 typedef struct {
@@ -73,6 +75,8 @@ void model_reserved (Fuzz *fuzz, uint64_t id);
 void model_granted (Fuzz *fuzz, uint64_t id, int64_t ttl_ns);
 void model_refreshed (Fuzz *fuzz, uint64_t id);
 
+void model_held (Fuzz *fuzz, uint64_t id, unsigned holders);
+
 /* After a touch of node `id`: at most one lease has its whole TTL again, and `id` if it is one and
  * root did it. */
 void model_touched (Fuzz *fuzz, uint64_t id);
@@ -109,7 +113,13 @@ Operation op_getattr, op_setattr, op_read, op_write, op_allocate, op_seek, op_co
 
 /* fuzz-engine-leases.c */
 Operation op_pass_time, op_become, op_info, op_chmod_file, op_grant, op_refresh, op_edit_keys,
-    op_keys;
+    op_keys, op_metrics, op_edit_holders, op_drop_holder, op_holders;
+
+/* fuzz-engine-xattr.c */
+Operation op_set_xattr, op_get_xattr, op_remove_xattr, op_list_xattrs;
+
+/* Removes all that node `id` has. */
+void remove_xattrs (Fuzz *fuzz, uint64_t id);
 
 /* fuzz-engine-reaper.c */
 Operation op_expire, op_next_grave, op_bury, op_remove_grave, op_reap, op_reaper_unlink;

@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 
-/* The pseudo-files: the input is a sequence of writes, stats and reads of `ttl`, `granted` and
- * `keys` of three leases, the third of which is only reserved. What must hold:
+/* The pseudo-files: the input is a sequence of writes, stats and reads of `ttl`, `granted`,
+ * `keys` and `procs` of three leases, the third of which is only reserved. What must hold:
  *
  *   - a write returns 0 or an error that the README names;
  *   - one that fails, and a first part of one, changes nothing of any lease;
  *   - a lease that a first part and its rest were written to is as if both had come in one piece;
- *   - a read gives what the last stat has measured;
+ *   - a read gives what the last stat has measured, and one that is not to read measures the same;
  *   - from its deadline on a lease is stale.
  */
 
 #include "fs/pseudo.h"
+#include "leases/procs.h"
 #include "tests/fuzz/fuzz.h"
 
 #include <errno.h>
@@ -27,6 +28,7 @@
 typedef struct {
   FuzzBytes bytes;
   LeaseEngine *engine;
+  FsHolders *holders;
   FsPseudo *pseudo;
   LeaseCaller by;
   uint64_t leases[LEASES];
@@ -58,8 +60,10 @@ begin (Fuzz *fuzz, unsigned way)
 
   fuzz->by.now = 1000 * LEASE_SECOND;
   fuzz->by.wall_ns = 1700000000 * LEASE_SECOND;
-  fuzz->engine = lease_engine_new (&config, &fuzz->by, NULL, NULL);
-  fuzz->pseudo = fs_pseudo_new (fuzz->engine);
+  fuzz->engine =
+      lease_engine_new (&config, lease_journal_memory_new (), &fuzz->by, NULL, NULL, NULL);
+  fuzz->holders = fs_holders_new (fuzz->engine, NULL);
+  fuzz->pseudo = fs_pseudo_new (fuzz->engine, fuzz->holders);
   memset (fuzz->measured, -1, sizeof fuzz->measured);
 
   uint64_t directory = make (fuzz, LEASE_ROOT, "d", S_IFDIR | 0755);
@@ -85,6 +89,7 @@ static void
 look_at (Fuzz *fuzz, uint64_t id, GString *text)
 {
   g_autoptr (GByteArray) paths = NULL;
+  g_autoptr (GArray) pids = NULL;
   uint64_t generation;
   LeaseInfo info;
   int error = lease_engine_info (fuzz->engine, &fuzz->by, id, &info);
@@ -96,36 +101,55 @@ look_at (Fuzz *fuzz, uint64_t id, GString *text)
   }
   fuzz_assert (lease_engine_keys (fuzz->engine, &fuzz->by, id, SIZE_MAX / 2, &paths, &generation) ==
                0);
-  g_string_append_printf (text, "%" G_GINT64_FORMAT " %" G_GINT64_FORMAT " %o %o %o",
-                          info.granted_ns, info.left_ns, info.modes[LEASE_FILE_TTL],
-                          info.modes[LEASE_FILE_GRANTED], info.modes[LEASE_FILE_KEYS]);
+  fuzz_assert (fs_holders_list (fuzz->holders, &fuzz->by, id, &pids) == 0);
+  fuzz_assert (pids->len == 0 || info.left_ns == info.granted_ns);
+  g_string_append_printf (text, "%" G_GINT64_FORMAT " %" G_GINT64_FORMAT, info.granted_ns,
+                          info.left_ns);
+  for (LeaseFile file = 1; file <= LEASE_FILE_LAST; file++)
+    g_string_append_printf (text, " %o", info.modes[file]);
+  for (unsigned i = 0; i < pids->len; i++)
+    g_string_append_printf (text, " %d", g_array_index (pids, pid_t, i));
   for (unsigned i = 0; i < paths->len; i += strlen ((char *)paths->data + i) + 1)
     g_string_append_printf (text, " '%s'", (char *)paths->data + i);
   g_string_append_c (text, '\n');
 }
 
-static char *
+/* What is to be seen of the leases, and what is used. */
+typedef struct {
+  char *text;
+  LeaseUsage usage;
+} View;
+
+static View
 look (Fuzz *fuzz)
 {
   GString *text = g_string_new (NULL);
-  LeaseUsage usage;
+  View view;
 
   for (unsigned i = 0; i < LEASES; i++)
     look_at (fuzz, fuzz->leases[i], text);
-  /* Last: whatever has ended has been noticed by now. */
-  lease_engine_usage (fuzz->engine, &usage);
-  g_string_append_printf (text, "%" G_GUINT64_FORMAT " bytes, %" G_GUINT64_FORMAT " nodes\n",
-                          usage.bytes_used, usage.nodes_used);
-  return g_string_free (text, FALSE);
+  lease_engine_usage (fuzz->engine, &view.usage);
+  view.text = g_string_free (text, FALSE);
+  return view;
 }
 
 static void
-check_same (const char *before, Fuzz *fuzz, const char *what)
+clear_view (View *view)
 {
-  g_autofree char *after = look (fuzz);
+  g_free (view->text);
+}
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (View, clear_view)
 
-  if (strcmp (before, after) != 0)
-    fuzz_fail ("%s changed the leases, from\n%sto\n%s", what, before, after);
+/* Whoever finds on the way that something has ended makes room. */
+static void
+check_same (const View *before, Fuzz *fuzz, const char *what)
+{
+  g_auto (View) after = look (fuzz);
+
+  if (strcmp (before->text, after.text) != 0)
+    fuzz_fail ("%s changed the leases, from\n%sto\n%s", what, before->text, after.text);
+  fuzz_assert (after.usage.bytes_used <= before->usage.bytes_used);
+  fuzz_assert (after.usage.nodes_used <= before->usage.nodes_used);
 }
 
 /* Operands. */
@@ -154,10 +178,38 @@ static GString *
 take_text (Fuzz *fuzz)
 {
   static const char *const pieces[] = {
-    "a\n", "b\n",          "d/x\n",        "d\n",      "-",   "\n",        "-a\n",
-    "100", "0.5",          "\n",           "5",        ".",   " ",         "leases/P\n",
-    "/",   "leases/P/own", "leases/P/ttl", "link\n",   "d",   "/x\n",      "./-new\\012line\\134\n",
-    "\\",  "\\012",        "9000000000",   "link/x\n", "../", "nothing\n", "a",
+    "a\n",
+    "b\n",
+    "d/x\n",
+    "d\n",
+    "-",
+    "\n",
+    "-a\n",
+    "100",
+    "0.5",
+    "\n",
+    "5",
+    ".",
+    " ",
+    "leases/P\n",
+    "/",
+    "leases/P/own",
+    "leases/P/ttl",
+    "link\n",
+    "d",
+    "/x\n",
+    "./-new\\012line\\134\n",
+    "\\",
+    "\\012",
+    "9000000000",
+    "link/x\n",
+    "../",
+    "nothing\n",
+    "a",
+    "-5\n",
+    "0\n",
+    "-0\n",
+    "7\n",
   };
   GString *text = g_string_new (NULL);
 
@@ -189,6 +241,9 @@ is_documented (LeaseFile file, int error)
     return file == LEASE_FILE_TTL;
   case EPERM:
     return file != LEASE_FILE_TTL;
+  case ESRCH:
+  case ENOSPC:
+    return file == LEASE_FILE_PROCS;
   case ENOENT:
   case ENOTDIR:
   case ELOOP:
@@ -205,7 +260,7 @@ static int
 write_checked (Fuzz *fuzz, unsigned lease, LeaseFile file, const FsPseudoWrite *write)
 {
   size_t page = sysconf (_SC_PAGESIZE);
-  g_autofree char *before = look (fuzz);
+  g_auto (View) before = look (fuzz);
   char *text = fuzz_copy (write->text, write->size);
   FsPseudoWrite exact = *write;
   bool is_first_part = write->size > 0 && write->offset % page != 0 && write->size < page &&
@@ -221,7 +276,7 @@ write_checked (Fuzz *fuzz, unsigned lease, LeaseFile file, const FsPseudoWrite *
   fuzz_assert (is_documented (file, error));
   fuzz_assert (!is_first_part || error == 0 || error == -ESTALE);
   if (error != 0 || is_first_part)
-    check_same (before, fuzz, error != 0 ? "a failed write" : "a first part");
+    check_same (&before, fuzz, error != 0 ? "a failed write" : "a first part");
   return error;
 }
 
@@ -259,16 +314,17 @@ do_cut_write (Fuzz *fuzz)
   if (write_checked (fuzz, lease, file, &first) != 0)
     return;
   int error = write_checked (fuzz, lease, file, &rest);
-  g_autofree char *after = look (fuzz);
-  FsPseudoWrite whole = { 4, 0, 0, text->str, text->len };
+  g_auto (View) after = look (fuzz);
+  FsPseudoWrite whole = { 3, 0, 0, text->str, text->len };
   int whole_error = write_checked (fuzz, lease, file, &whole);
   /* A second time it does what it did before, unless that was to detach. */
   if (error != 0)
     fuzz_assert (whole_error == error);
   else if (whole_error == 0)
-    check_same (after, fuzz, "the same command in one piece");
+    check_same (&after, fuzz, "the same command in one piece");
   else
-    fuzz_assert (whole_error == -EINVAL && strchr (text->str, '-') != NULL);
+    fuzz_assert (whole_error == (file == LEASE_FILE_PROCS ? -ESRCH : -EINVAL) &&
+                 strchr (text->str, '-') != NULL);
 }
 
 static void
@@ -277,19 +333,21 @@ do_stat (Fuzz *fuzz)
   unsigned lease;
   LeaseFile file = take_file (fuzz, &lease);
   LeaseTime fresh_until = 0;
-  struct stat st;
-  int error =
-      fs_pseudo_stat (fuzz->pseudo, &fuzz->by, fuzz->leases[lease], file, &st, &fresh_until);
+  struct stat st, plain;
+  uint64_t id = fuzz->leases[lease];
+  int plain_error = fs_pseudo_stat (fuzz->pseudo, &fuzz->by, id, file, false, &plain, NULL);
+  int error = fs_pseudo_stat (fuzz->pseudo, &fuzz->by, id, file, true, &st, &fresh_until);
 
   fuzz_trace ("stat %c/%s: %s\n", 'P' + lease, lease_file_name (file), g_strerror (-error));
-  fuzz_assert (error == 0 || error == -ESTALE);
+  fuzz_assert (error == plain_error && (error == 0 || error == -ESTALE));
   if (error != 0)
     return;
+  fuzz_assert (st.st_size == plain.st_size);
   fuzz_assert (S_ISREG (st.st_mode) && fresh_until > fuzz->by.now);
   fuzz->measured[lease][file] = st.st_size;
 }
 
-/* What `keys` shows can be written to it. */
+/* What `keys` and `procs` show can be written to them. */
 static void
 check_text (LeaseFile file, const char *text, size_t size)
 {
@@ -298,6 +356,10 @@ check_text (LeaseFile file, const char *text, size_t size)
   fuzz_assert (size == 0 || text[size - 1] == '\n');
   if (file == LEASE_FILE_KEYS) {
     fuzz_assert (lease_keys_parse (text, size, &lines) == 0);
+    return;
+  }
+  if (file == LEASE_FILE_PROCS) {
+    fuzz_assert (lease_procs_parse (text, size, &lines) == 0);
     return;
   }
   fuzz_assert (size >= 2);
@@ -334,14 +396,14 @@ do_setattr (Fuzz *fuzz)
   unsigned to_set = fuzz_word (&fuzz->bytes) & 0xfff;
   unsigned owner = fuzz_byte (&fuzz->bytes);
   struct stat st = { .st_mode = owner << 2, .st_uid = owner % 2, .st_gid = owner / 2 % 2 };
-  g_autofree char *before = look (fuzz);
+  g_auto (View) before = look (fuzz);
   int error = fs_pseudo_setattr (fuzz->pseudo, &fuzz->by, fuzz->leases[lease], file, &st, to_set);
 
   fuzz_trace ("setattr %c/%s %x: %s\n", 'P' + lease, lease_file_name (file), to_set,
               g_strerror (-error));
   fuzz_assert (error == 0 || error == -ESTALE || error == -EPERM || error == -EINVAL);
   if (error != 0)
-    check_same (before, fuzz, "a failed setattr");
+    check_same (&before, fuzz, "a failed setattr");
 }
 
 static void
@@ -384,6 +446,7 @@ LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
     lease_engine_check (fuzz.engine);
   }
   fs_pseudo_free (fuzz.pseudo);
+  fs_holders_free (fuzz.holders);
   lease_engine_free (fuzz.engine);
   return 0;
 }

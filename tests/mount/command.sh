@@ -37,7 +37,7 @@ test_own_bad_command_lines_are_refused() {
       refuses 'mode=17777: give' "$mnt" -o mode=17777 $f
       refuses 'uid=root: give' "$mnt" -o uid=root $f
       refuses 'gid=4294967295: give' "$mnt" -o gid=4294967295 $f
-      refuses 'unknown SOURCE' /some/state.db "$mnt" $f
+      refuses 'No such file or directory; make the directory' /some/state.db "$mnt" $f
       refuses 'leasefs -h' one two "$mnt" $f
     }
   done

@@ -24,7 +24,7 @@ test_an_expired_name_is_free_again() {
   echo old >d/x
   echo 0.3 >leases/a/ttl
   wait_until mkdir leases/a 2>/dev/null
-  is '' ls leases/a/ --ignore=ttl --ignore=granted --ignore=keys
+  is '' ls leases/a/ --ignore=ttl --ignore=granted --ignore=keys --ignore=procs
   (set -o noclobber; echo new >key)
   mkdir d
   # Long enough for whoever cleans up to have come by.
@@ -32,15 +32,6 @@ test_an_expired_name_is_free_again() {
   is new cat key
   is '' ls d
   is 0 cat leases/a/granted
-}
-
-# watch ARGUMENT...: starts inotifywait with its events in $work/events.
-watch() {
-  # What an earlier case left there would be taken for this one's.
-  rm -f "$work/events" "$work/watching"
-  inotifywait -m "$@" >"$work/events" 2>"$work/watching" &
-  watcher=$!
-  wait_until grep -q 'Watches established' "$work/watching"
 }
 
 test_watchers_see_the_end() {
@@ -187,6 +178,59 @@ test_own_unmounting_during_a_mass_expiry() {
   daemon=
 }
 
+# The reaper cannot come to a path that is longer than a system call takes, and tells the kernel otherwise.
+test_a_file_that_goes_where_no_path_leads_keeps_its_other_name() {
+  local i name
+  name=$(printf 'd%.0s' {1..200})
+  lease a 100
+  (
+    cd leases/a
+    for ((i = 0; i < 25; i++)); do
+      mkdir "$name"
+      cd "$name"
+    done
+    echo v >f
+    ln f "$mnt/out"
+    echo -/out >"$mnt/leases/a/keys"
+    exec 3<f # known to the kernel
+    rmdir "$mnt/leases/a"
+    wait_until is 1 stat -c %h "$mnt/out"
+  )
+  ln out other
+  is 2 stat -c %h out
+  not grep -q 'writing device' "$log"
+}
+
+lookups() { awk '$1 == "leasefs_requests_total{operation=\"lookup\"}" { print $2 }' leases/.metrics; }
+nothing_waits() { grep -qx 'leasefs_reaper_backlog 0' leases/.metrics; }
+
+# Two hundred names, two hundred directories down: that would be forty thousand steps, for each of which everybody else waits.
+test_names_that_are_taken_anew_cost_no_walk_each() {
+  local before
+  lease a 1000
+  before=$(lookups)
+  python3 - <<'PYTHON'
+import os, time
+DEPTH, NAMES = 200, range(200)
+keys = os.open('leases/a/keys', os.O_WRONLY)
+ttl = os.open('leases/a/ttl', os.O_WRONLY)
+for _ in range(DEPTH):
+    os.mkdir('d')
+    os.chdir('d')
+for name in NAMES:
+    open(str(name), 'w').close()
+    os.write(keys, f'{"d/" * DEPTH}{name}\n'.encode())
+os.write(ttl, b'0.05\n')
+time.sleep(0.05)
+for name in reversed(NAMES):  # towards the reaper
+    open(str(name), 'x').close()
+PYTHON
+  wait_until nothing_waits
+  before=$(($(lookups) - before))
+  echo "it took $before look-ups"
+  [ "$before" -lt 6000 ]
+}
+
 test_own_a_single_thread_can_clean_up() {
   start -s
   lease a 100
@@ -196,6 +240,27 @@ test_own_a_single_thread_can_clean_up() {
   wait_until gone key
   wait_until sh -c '[ "$(df --output=iused . | tail -1 | tr -d " ")" = 2 ]'
   stop
+}
+
+# A thread that waits for an answer of its own process would keep that from ending, and the mount from answering.
+test_own_a_kill_while_cleaning_up_ends_it() {
+  local round
+  for round in 1 2 3 4 5; do
+    start
+    mkdir d
+    lease a 100
+    echo d >leases/a/keys
+    (cd d && for ((i = 0; i < 2000; i++)); do : >"$i"; done)
+    echo 0.2 >leases/a/ttl
+    wait_until gone d
+    cd /
+    sleep "0.0$round"
+    kill -9 "$daemon"
+    wait "$daemon" || true
+    daemon=
+    fails 'not connected' "timeout 10 ls '$mnt'"
+    umount -l "$mnt"
+  done
 }
 
 run_tests

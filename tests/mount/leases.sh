@@ -119,12 +119,16 @@ test_a_reservation_takes_no_keys_and_no_refresh() {
 
 test_a_reservation_times_out() {
   mkdir leases/a leases/b
+  watch -t 90 -e delete --format '%e %w%f' leases/
   sleep 57
   [ -d leases/a ]
   echo 100 >leases/b/ttl
   sleep 3.1
   gone leases/a
   [ -d leases/b ]
+  wait_until [ -s "$work/events" ]
+  kill "$watcher"
+  is 'DELETE,ISDIR leases/a' cat "$work/events"
 }
 
 test_attaching_elsewhere_moves_a_key() {
@@ -287,7 +291,7 @@ test_revoke_takes_all_that_is_in_it() {
   rmdir leases/a
   gone leases/a
   mkdir leases/a
-  is $'granted\nkeys\nttl' ls leases/a
+  is $'granted\nkeys\nprocs\nttl' ls leases/a
 }
 
 test_the_liveliest_lease_is_listed_first() {

@@ -6,7 +6,7 @@
 # with `run_tests`. Each function runs in a shell of its own (set -e) in a fresh mount, which is its current
 # directory, and must leave the daemon in health: it has to end with status 0, so a sanitizer's report fails the test too.
 #
-# In: $LEASEFS, the daemon to test. Out: TAP.
+# In: $LEASEFS, the daemon to test. Out: TAP; why a test failed, on stderr, which meson shows.
 
 set -u
 export LC_ALL=C
@@ -18,9 +18,9 @@ log=$work/log
 mkdir "$mnt"
 daemon=
 
-# Mounts at $mnt, with the options given, and goes there. The daemon's stderr comes to $log.
+# Mounts at $mnt, with the options given, and goes there. The daemon's stderr comes to $log. With $source, that is kept there.
 start() {
-  "$LEASEFS" "$mnt" -f "$@" 2>>"$log" &
+  "$LEASEFS" ${source:+"$source"} "$mnt" -f "$@" 2>>"$log" &
   daemon=$!
   wait_until mountpoint -q "$mnt"
   cd "$mnt" || return
@@ -80,6 +80,15 @@ lease() {
   echo "$2" >"leases/$1/ttl"
 }
 
+# watch ARGUMENT...: starts inotifywait, as $watcher. Its events come to $work/events.
+watch() {
+  # The shell empties these in the child, and what an earlier case left there would be taken for this one's until then.
+  rm -f "$work/events" "$work/watching"
+  inotifywait -m "$@" >"$work/events" 2>"$work/watching" &
+  watcher=$!
+  wait_until grep -q 'Watches established' "$work/watching"
+}
+
 clean_up() {
   cd /
   if [ -n "$daemon" ] && kill -0 "$daemon" 2>/dev/null; then
@@ -127,7 +136,7 @@ run_tests() {
     else
       failed=1
       echo "not ok $number - $name"
-      tail -n 400 "$work/output" "$log" | sed 's/^/# /'
+      { echo "$name:"; tail -n 400 "$work/output" "$log"; } | sed 's/^/# /' >&2
       while mountpoint -q "$mnt"; do umount -l "$mnt"; done
     fi
   done

@@ -30,8 +30,8 @@ test_own_memory_stays_within_the_limit_whatever_fills_it() {
     *) mkdir d ;;
     esac
     within 49152 "$FILL" "$kind" "$place"
-    # There is no room for another file with a name and a value.
-    no_room 'head -c 20000 /dev/zero >more'
+    # There is no room for another file with a name and a value as large as they come.
+    no_room 'head -c 40000 /dev/zero >more'
     wait_until sweep
     forget
     wait_until is "$blocks" used_blocks

@@ -77,10 +77,12 @@ ends_well() {
 ended() { [ ! -e "/proc/$1" ] || grep -q '^State:.*zombie' "/proc/$1/status"; }
 
 stop_ordinary() {
-  # A batch of the reaper may hold the mount for a moment.
-  wait_until as "$alice" fusermount3 -u "$mnt" 2>/dev/null
+  unmount_as_alice
   ends_well
 }
+
+# A batch of the reaper may hold the mount for a moment.
+unmount_as_alice() { wait_until as "$alice" fusermount3 -u "$mnt" 2>/dev/null; }
 
 # refuses 'part of the line' COMMAND...: one line on stderr, a status other than 0, nothing mounted.
 refuses() {
@@ -127,7 +129,7 @@ test_own_it_answers_when_it_has_returned_from_the_background() {
   is leases as "$alice" ls "$mnt"
   pid=$(pgrep -f -- "^$LEASEFS $mnt")
   is "$(id -u "$alice")" stat -c %u "/proc/$pid"
-  as "$alice" fusermount3 -u "$mnt"
+  unmount_as_alice
   wait_until ended "$pid"
   not mounted
   is 0 sh -c "wc -c <'$work/stdout'"
@@ -161,7 +163,7 @@ test_own_every_way_to_end_is_clean() {
       start_ordinary ${threads:+-s}
       in_mount "$alice" 'echo v >key; mkdir leases/a; echo 100 >leases/a/ttl; echo key >leases/a/keys'
       case $how in
-      fusermount3) as "$alice" fusermount3 -u "$mnt" ;;
+      fusermount3) unmount_as_alice ;;
       *) kill -"$how" "$daemon" ;;
       esac
       ends_well

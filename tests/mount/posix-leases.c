@@ -130,13 +130,13 @@ test_a_lease_is_not_renamed (void **state)
 static void
 test_pseudo_files_stay (void **state)
 {
-  static const char *const names[] = { "ttl", "granted", "keys" };
+  static const char *const names[] = { "ttl", "granted", "keys", "procs" };
 
   make_lease ("a");
   make_lease ("b");
   calls_put ("f", "value");
   assert_ok (mkdir ("d", 0755));
-  for (int i = 0; i < 3; i++) {
+  for (int i = 0; i < 4; i++) {
     const char *path = in_lease ("a", names[i]);
     assert_fails (EPERM, unlink (path));
     assert_fails (EPERM, link (path, "other"));
@@ -182,7 +182,7 @@ test_the_names_of_leases (void **state)
 static void
 test_a_lease_lists_its_files (void **state)
 {
-  static const char *const expected[] = { ".", "..", "ttl", "granted", "keys", "value" };
+  static const char *const expected[] = { ".", "..", "ttl", "granted", "keys", "procs", "value" };
   unsigned seen = 0;
   struct dirent *entry;
 
@@ -194,12 +194,12 @@ test_a_lease_lists_its_files (void **state)
     assert_ok (fstatat (dirfd (dir), entry->d_name, &st, 0));
     assert_int_equal (entry->d_ino, st.st_ino);
     assert_int_equal (DTTOIF (entry->d_type), st.st_mode & S_IFMT);
-    for (int i = 0; i < 6; i++)
+    for (int i = 0; i < 7; i++)
       if (strcmp (entry->d_name, expected[i]) == 0)
         seen ^= 1 << i;
   }
   closedir (dir);
-  assert_int_equal (seen, 077);
+  assert_int_equal (seen, 0177);
 }
 
 /* A directory path of `length` bytes in all, made on the way. */
@@ -415,19 +415,19 @@ test_an_open_key_is_stale_after_the_end (void **state)
 static void
 test_open_pseudo_files_are_stale_after_the_end (void **state)
 {
-  static const char *const names[] = { "ttl", "granted", "keys" };
+  static const char *const names[] = { "ttl", "granted", "keys", "procs" };
   struct stat st;
   char bytes[16];
-  int fds[3], dir;
+  int fds[4], dir;
 
   make_lease ("a");
   make_key ("a", "k", "value");
   calls_put ("other", "value");
-  for (int i = 0; i < 3; i++)
+  for (int i = 0; i < 4; i++)
     fds[i] = calls_open (in_lease ("a", names[i]), O_RDWR);
   dir = calls_open ("leases/a", O_RDONLY | O_DIRECTORY);
   wait_for_end ("a");
-  for (int i = 0; i < 3; i++) {
+  for (int i = 0; i < 4; i++) {
     assert_fails (ESTALE, pread (fds[i], bytes, sizeof bytes, 0));
     assert_fails (ESTALE, fstat (fds[i], &st));
     assert_fails (ESTALE, futimens (fds[i], NULL));

@@ -58,6 +58,12 @@ static const struct {
   [TRUNCATE] = { "truncate", { PATH, EISDIR, EINVAL } },
   [CHMOD] = { "chmod", { PATH } },
   [TOUCH] = { "touch", { PATH } },
+  /* EOPNOTSUPP: a pseudo-file, or a mount that has none. For `user.lease` also what ATTACH and
+   * DETACH have. */
+  [SET_XATTR] = { "setxattr", { PATH, EEXIST, ENODATA, EPERM, EINVAL, EOPNOTSUPP } },
+  [GET_XATTR] = { "getxattr", { PATH, ENODATA, EOPNOTSUPP } },
+  [LIST_XATTRS] = { "listxattr", { PATH, EOPNOTSUPP } },
+  [REMOVE_XATTR] = { "removexattr", { PATH, ENODATA, EPERM, EINVAL, EOPNOTSUPP } },
   [CLOSE] = { "close", { NOT_WRITTEN_BACK } },
   [READ] = { "read", { ENDED } },
   [WRITE] = { "write", { ENDED } },
@@ -92,8 +98,8 @@ static const struct {
 static bool
 has_path (StressCall call)
 {
-  return call <= TOUCH || call == OPEN_PSEUDO_FILE || call == TOUCH_TTL || call == TOUCH_LEASE ||
-         call == REVOKE;
+  return call <= REMOVE_XATTR || call == OPEN_PSEUDO_FILE || call == TOUCH_TTL ||
+         call == TOUCH_LEASE || call == REVOKE;
 }
 
 static bool

@@ -13,6 +13,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #define LEASES 6
@@ -21,7 +22,7 @@
 #define SPARSE (INT64_C (1) << 24)
 
 static const char *const names[] = { "a", "b", "c", "d", "e", "f" };
-static const char *const pseudo_files[] = { "ttl", "granted", "keys" };
+static const char *const pseudo_files[] = { "ttl", "granted", "keys", "procs" };
 static const char *const ttls[] = { "0.001\n", "0.002\n", "0.005\n", "0.02\n",
                                     "0.1\n",   "0.5\n",   "1\n",     "3\n" };
 
@@ -281,6 +282,25 @@ step_touch (StressWorker *worker)
   stress_did (worker, TOUCH, utimensat (place.at, place.path, NULL, 0));
 }
 
+static void
+step_xattr (StressWorker *worker)
+{
+  static const char *const attributes[] = { "user.lease", "user.a", "user.b" };
+  const char *name = ONE_OF (worker, attributes);
+  char value[1024];
+  Place place;
+
+  pick_any (worker, &place);
+  if (place.at != AT_FDCWD)
+    return;
+  int size = snprintf (value, sizeof value, "L%u", below (worker, LEASES));
+  stress_did (worker, SET_XATTR, lsetxattr (place.path, name, value, size, (int)below (worker, 3)));
+  stress_did (worker, GET_XATTR, lgetxattr (place.path, name, value, sizeof value));
+  stress_did (worker, LIST_XATTRS, llistxattr (place.path, value, sizeof value));
+  if (rarely (worker, 2))
+    stress_did (worker, REMOVE_XATTR, lremovexattr (place.path, name));
+}
+
 /* Steps with a descriptor */
 
 static void
@@ -537,7 +557,7 @@ static void (*const steps[]) (StressWorker *) = {
   step_use_file, step_use_file, step_use_file,       step_copy,           step_list,
   step_list,     step_reserve,  step_reserve,        step_grant,          step_grant,
   step_refresh,  step_refresh,  step_edit_keys,      step_edit_keys,      step_ask,
-  step_put,      step_put,      step_revoke,
+  step_put,      step_put,      step_revoke,         step_xattr,
 };
 
 bool

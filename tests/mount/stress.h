@@ -30,6 +30,10 @@ typedef enum {
   TRUNCATE,
   CHMOD,
   TOUCH,
+  SET_XATTR,
+  GET_XATTR,
+  LIST_XATTRS,
+  REMOVE_XATTR,
   /* with a descriptor */
   CLOSE,
   READ,

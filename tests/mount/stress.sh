@@ -13,8 +13,10 @@ stress() {
   wait_until is "$blocks" used_blocks
 }
 
-test_a_hundred_threads_meet_only_each_other() {
+test_own_a_hundred_threads_meet_only_each_other() {
+  start -o xattr
   stress -j 100 -r "$RANDOM"
+  stop
 }
 
 test_own_with_one_thread_in_the_daemon_too() {

@@ -203,7 +203,7 @@ static const TwinKind other_kinds[] = {
 };
 
 static const TwinKind *const tables[] = { twin_file_kinds, twin_name_kinds, twin_attribute_kinds,
-                                          other_kinds };
+                                          other_kinds, twin_xattr_kinds };
 #define TABLES (sizeof tables / sizeof *tables)
 
 static bool

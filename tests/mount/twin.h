@@ -100,8 +100,10 @@ void twin_calls_print (const TwinCall *call, FILE *out);
 void twin_make_bytes (unsigned char *bytes, size_t size, unsigned seed);
 int64_t twin_got (TwinAnswer *answer, ssize_t result);
 
-/* twin-files.c, twin-names.c, twin-attributes.c: kinds of calls, closed by one without a name. */
+/* twin-files.c, twin-names.c, twin-attributes.c, twin-xattrs.c: kinds of calls, closed by one
+ * without a name. */
 extern const TwinKind twin_file_kinds[], twin_name_kinds[], twin_attribute_kinds[];
+extern const TwinKind twin_xattr_kinds[];
 
 /* twin-player.c: a process for each side, which makes the calls. */
 typedef struct TwinPlayer TwinPlayer;

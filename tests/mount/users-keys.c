@@ -154,7 +154,8 @@ test_attaching_moves_a_key_only_for_its_owner (void **state)
   assert_text ("leases/b/keys", "bobs\n");
 }
 
-/* Alice's private directory, with `bobs` in it that bob made, and her own lease; bob has one too. */
+/* Alice's private directory, with `bobs` in it that bob made, and her own lease; bob has one too.
+ */
 static void
 begin_with_private_directory (void)
 {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "leases/engine.h"
+#include "tests/unit/journal-fake.h"
 
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,7 +11,8 @@
 #include <cmocka.h>
 
 /* An engine on a clock that only the test moves, with what it says recorded, and verbs that take
- * paths from the root ("" is the root) and check every invariant when they are done. A verb that
+ * paths from the root ("" is the root) and check every invariant when they are done. At the end, an
+ * engine is made from what its journal holds, and must show the same. A verb that
  * returns int returns what the engine did; the others fail the test if the engine refuses. Nothing
  * stays pinned but by fx_pin(). */
 
@@ -26,8 +28,11 @@ typedef struct {
 } FixtureEvent;
 
 typedef struct {
+  LeaseEngineConfig config;
+  Fake *fake;
   LeaseEngine *engine;
   LeaseCaller by; /* who asks with the next verb, and when; tests write to it */
+  bool lazy;      /* what has come about by itself is written when the test says so, not at once */
   bool unchecked; /* the tree is too large to be checked after each verb */
   GArray *events; /* of FixtureEvent */
   GString *text;  /* what the last verb that returns text returned */
@@ -45,6 +50,13 @@ int fx_teardown (void **state);
 #define fx_test(f) cmocka_unit_test_setup_teardown (f, fx_setup, fx_teardown)
 
 void fx_check (Fixture *fx);
+
+/* What the journal holds makes an engine that shows the same, but for times: so would it after a
+ * crash in this moment. */
+void fx_check_journal (Fixture *fx);
+
+/* Goes on with an engine made from what the journal holds: after a clean stop, or as if killed. */
+void fx_restart (Fixture *fx, bool clean);
 void fx_wait (Fixture *fx, int64_t ns);
 
 /* How many there were since the last fx_forget_events(); `id` 0: of any node. */
@@ -79,6 +91,22 @@ void fx_put (Fixture *fx, const char *path,
              const char *text); /* a new file, or from the start of one */
 const char *fx_get (Fixture *fx, const char *path);
 int64_t fx_mtime (Fixture *fx, const char *path);
+
+/* Extended attributes; values are texts. */
+int fx_set_xattr (Fixture *fx, const char *path, const char *name, const char *value, int flags);
+int fx_get_xattr (Fixture *fx, const char *path, const char *name); /* the value: in `text` */
+int fx_remove_xattr (Fixture *fx, const char *path, const char *name);
+const char *fx_xattrs (Fixture *fx, const char *path); /* names, with blanks between them */
+
+#define assert_xattr(fx, path, name, value)                                                        \
+  do {                                                                                             \
+    assert_ok (fx_get_xattr ((fx), (path), (name)));                                               \
+    assert_string_equal ((fx)->text->str, (value));                                                \
+  } while (0)
+
+#define assert_lease(fx, path, lease) assert_xattr ((fx), (path), LEASE_XATTR_LEASE, (lease))
+#define assert_no_lease(fx, path)                                                                  \
+  assert_fails (ENODATA, fx_get_xattr ((fx), (path), LEASE_XATTR_LEASE))
 
 /* Leases, by the name of their directory. */
 void fx_lease (Fixture *fx, const char *lease, int64_t ttl_ns); /* reserved and granted */

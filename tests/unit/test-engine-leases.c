@@ -787,6 +787,45 @@ test_attaching_makes_cached_attributes_stale (void **state)
   fx_unpin (fx, f);
 }
 
+/* Those of a directory need not end again with each key, unless they hold for too long by now. */
+static void
+test_attaching_leaves_a_directory_alone_that_is_asked_for_in_time (void **state)
+{
+  Fixture *fx = *state;
+  uint64_t d, f, g;
+
+  fx_lease (fx, "A", 20 * SECOND);
+  assert_ok (fx_mkdir (fx, "d"));
+  for (const char *name = "fghi"; *name != '\0'; name++)
+    assert_ok (fx_file (fx, (char[]){ 'd', '/', *name, '\0' }));
+  d = fx_pin (fx, "d");
+  f = fx_pin (fx, "d/f");
+  g = fx_pin (fx, "d/g");
+  fx_forget_events (fx);
+  assert_ok (fx_edit (fx, "A", "d/f\n"));
+  assert_int_equal (fx_count_events (fx, LEASE_EVENT_STALE, d), 1);
+  assert_int_equal (fresh_until (fx, "d"), fx->by.now + 20 * SECOND);
+  fx_forget_events (fx);
+  assert_ok (fx_edit (fx, "A", "d/g\n"));
+  assert_int_equal (fx_count_events (fx, LEASE_EVENT_STALE, g), 1);
+  assert_int_equal (fx_count_events (fx, LEASE_EVENT_NAMES, g), 1);
+  assert_int_equal (fx_count_events (fx, LEASE_EVENT_STALE, d), 0);
+
+  fx_lease (fx, "B", 10 * SECOND);
+  assert_ok (fx_edit (fx, "B", "d/h\n"));
+  assert_int_equal (fx_count_events (fx, LEASE_EVENT_STALE, d), 1);
+  assert_int_equal (fresh_until (fx, "d"), fx->by.now + 10 * SECOND);
+  assert_ok (fx_edit (fx, "A", "-d/f\n-d/g\n"));
+  assert_ok (fx_edit (fx, "B", "-d/h\n"));
+  assert_int_equal (fresh_until (fx, "d"), LEASE_TIME_NEVER);
+  fx_forget_events (fx);
+  assert_ok (fx_edit (fx, "A", "d/i\n"));
+  assert_int_equal (fx_count_events (fx, LEASE_EVENT_STALE, d), 1);
+  fx_unpin (fx, d);
+  fx_unpin (fx, f);
+  fx_unpin (fx, g);
+}
+
 /* However often a node is named, and however many names it has. */
 static void
 test_one_edit_tells_of_each_node_once (void **state)
@@ -818,9 +857,9 @@ test_one_edit_tells_of_each_node_once (void **state)
 }
 
 static void
-append_name (uint64_t parent, const char *name, void *data)
+append_name (uint64_t parent, const char *directory, const char *name, void *data)
 {
-  g_string_append_printf (data, "%" G_GUINT64_FORMAT "/%s ", parent, name);
+  g_string_append_printf (data, "%" G_GUINT64_FORMAT " %s/%s ", parent, directory, name);
 }
 
 static void
@@ -847,7 +886,7 @@ test_names_that_hold_for_too_long_are_told (void **state)
   assert_int_equal (fx_count_events (fx, LEASE_EVENT_NAMES, f), 2);
   assert_int_equal (fx_count_events (fx, LEASE_EVENT_NAMES, d), 0);
   lease_engine_names (fx->engine, f, 10, append_name, names);
-  expected = g_strdup_printf ("%d/g %" G_GUINT64_FORMAT "/f ", (int)LEASE_ROOT, d);
+  expected = g_strdup_printf ("%d ./g %" G_GUINT64_FORMAT " d/f ", (int)LEASE_ROOT, d);
   assert_string_equal (names->str, expected);
   lease_engine_names (fx->engine, 9999, 10, append_name, names);
   assert_string_equal (names->str, expected);
@@ -989,6 +1028,7 @@ main (void)
     fx_test (test_attributes_are_fresh_until_the_deadline),
     fx_test (test_a_free_name_stays_free_and_a_dead_one_may_go),
     fx_test (test_attaching_makes_cached_attributes_stale),
+    fx_test (test_attaching_leaves_a_directory_alone_that_is_asked_for_in_time),
     fx_test (test_one_edit_tells_of_each_node_once),
     fx_test (test_names_that_hold_for_too_long_are_told),
     fx_test (test_nothing_is_said_about_what_nobody_has_cached),

@@ -131,7 +131,8 @@ static void
 test_pseudo_files_keep_their_names (void **state)
 {
   Fixture *fx = *state;
-  static const char *const names[] = { "leases/A/ttl", "leases/A/granted", "leases/A/keys" };
+  static const char *const names[] = { "leases/A/ttl", "leases/A/granted", "leases/A/keys",
+                                       "leases/.metrics" };
 
   fx_lease (fx, "A", SECOND);
   assert_ok (fx_file (fx, "f"));
@@ -150,6 +151,9 @@ test_pseudo_files_keep_their_names (void **state)
     assert_fails (EPERM, fx_rename (fx, "f", names[i], RENAME_EXCHANGE));
   }
   assert_string_equal (fx_list (fx, "leases/A"), "");
+  assert_string_equal (fx_list (fx, "leases"), "A");
+  assert_fails (EINVAL, fx_edit (fx, "A", "leases/A/ttl\n"));
+  assert_fails (EINVAL, fx_edit (fx, "A", "leases/.metrics\n"));
 }
 
 static void
@@ -163,6 +167,8 @@ test_names_of_pseudo_files_are_free_elsewhere (void **state)
   assert_ok (fx_file (fx, "keys"));
   assert_ok (fx_rename (fx, "keys", "granted", 0));
   assert_ok (fx_unlink (fx, "granted"));
+  assert_ok (fx_file (fx, ".metrics"));
+  assert_ok (fx_file (fx, "leases/A/.metrics"));
   assert_int_equal (lease_file_from_name ("ttl"), LEASE_FILE_TTL);
   assert_int_equal (lease_file_from_name ("granted"), LEASE_FILE_GRANTED);
   assert_int_equal (lease_file_from_name ("keys"), LEASE_FILE_KEYS);

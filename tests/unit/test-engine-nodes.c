@@ -237,6 +237,69 @@ test_the_size_of_a_directory_counts_its_names (void **state)
   assert_int_equal (fx_stat_of (fx, "d").size, 60);
 }
 
+/* Setuid and setgid bits */
+
+static mode_t
+mode_after_write (Fixture *fx, mode_t mode)
+{
+  assert_ok (fx_set_attr (fx, "a", (LeaseSet){ .mask = LEASE_SET_MODE, .mode = mode }));
+  fx_forget_events (fx);
+  assert_ok (fx_write_at (fx, "a", 0, "x", 1));
+  return fx_stat_of (fx, "a").mode & 07777;
+}
+
+static mode_t
+mode_after_set (Fixture *fx, mode_t mode, LeaseSet set)
+{
+  assert_ok (fx_set_attr (fx, "a", (LeaseSet){ .mask = LEASE_SET_MODE, .mode = mode }));
+  assert_ok (fx_set_attr (fx, "a", set));
+  fx_check_journal (fx);
+  return fx_stat_of (fx, "a").mode & 07777;
+}
+
+static void
+test_setid_bits_are_left_to_the_kernel_unless_it_says_so (void **state)
+{
+  Fixture *fx = *state;
+
+  assert_ok (fx_file (fx, "a"));
+  uint64_t id = fx_pin (fx, "a");
+  fx->by.uid = 1000;
+  assert_int_equal (mode_after_write (fx, 06755), 06755);
+  assert_int_equal (fx_count_events (fx, LEASE_EVENT_STALE, id), 0);
+  fx->by.clears_setid = true;
+  assert_int_equal (mode_after_write (fx, 06755), 0755);
+  assert_int_equal (fx_count_events (fx, LEASE_EVENT_STALE, id), 1);
+  assert_int_equal (mode_after_write (fx, 06745), 02745);
+  assert_int_equal (mode_after_write (fx, 0755), 0755);
+  assert_int_equal (fx_count_events (fx, LEASE_EVENT_STALE, id), 0);
+  fx->by.uid = 0;
+  assert_int_equal (mode_after_write (fx, 06755), 06755);
+  fx_unpin (fx, id);
+}
+
+static void
+test_truncating_and_chown_clear_setid_bits_too (void **state)
+{
+  Fixture *fx = *state;
+  const LeaseSet empty = { .mask = LEASE_SET_SIZE | LEASE_SET_HOLD };
+  const LeaseSet chown = { .mask = LEASE_SET_UID, .uid = 1001 };
+  const LeaseSet touch = { .mask = LEASE_SET_MTIME };
+
+  assert_ok (fx_file (fx, "a"));
+  fx->by.clears_setid = true;
+  assert_int_equal (mode_after_set (fx, 06755, empty), 06755);
+  assert_int_equal (mode_after_set (fx, 06755, chown), 0755);
+  assert_int_equal (mode_after_set (fx, 06755, touch), 06755);
+  fx->by.uid = 1000;
+  assert_int_equal (mode_after_set (fx, 06755, empty), 0755);
+  assert_int_equal (mode_after_set (fx, 06755, touch), 06755);
+  assert_ok (fx_mkdir (fx, "d"));
+  assert_ok (fx_set_attr (fx, "d", (LeaseSet){ .mask = LEASE_SET_MODE, .mode = 02775 }));
+  assert_ok (fx_set_attr (fx, "d", chown));
+  assert_int_equal (fx_stat_of (fx, "d").mode & 07777, 02775);
+}
+
 int
 main (void)
 {
@@ -252,6 +315,8 @@ main (void)
     cmocka_unit_test (test_directories_are_noted_too_unless_that_is_off),
     fx_test (test_the_same_size_again_is_a_change),
     fx_test (test_the_size_of_a_directory_counts_its_names),
+    fx_test (test_setid_bits_are_left_to_the_kernel_unless_it_says_so),
+    fx_test (test_truncating_and_chown_clear_setid_bits_too),
   };
 
   return cmocka_run_group_tests (tests, NULL, NULL);

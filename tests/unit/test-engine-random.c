@@ -1,375 +1,37 @@
 /* SPDX-License-Identifier: MIT */
 
-/* Random operations, always the same ones: against a model of what they do to names and leases,
- * against the invariants, and against a cache that believes what it is told. */
+/* Random operations, always the same ones, against the invariants, and against a cache that
+ * believes what it is told. */
 
-#include "tests/unit/fixture.h"
+#include "tests/unit/chance.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 
-static unsigned
-below (GRand *rand, unsigned end)
-{
-  return g_rand_int_range (rand, 0, end);
-}
-
+/* A lease, in two steps; the second may be to leave it. */
 static void
-pass_time (Fixture *fx, GRand *rand)
+revoke_lease (Fixture *fx, GRand *rand, const char *lease)
 {
-  LeaseTime earliest = lease_engine_earliest (fx->engine);
+  uint64_t id;
+  int error = lease_engine_revoke (fx->engine, &fx->by, fx_find (fx, "leases"), lease, &id);
 
-  switch (below (rand, 6)) {
-  case 0: /* to the next deadline, or one short of it */
-    if (earliest != LEASE_TIME_NEVER && earliest > fx->by.now)
-      fx_wait (fx, earliest - fx->by.now - below (rand, 2));
-    break;
-  case 1:
-    if (below (rand, 20) == 0)
-      fx_wait (fx, 30 * SECOND);
-    break;
-  default:
-    fx_wait (fx, below (rand, SECOND / 2));
-  }
-}
-
-/* Cleans up a little, in one of the ways that there are. */
-static void
-reap_some (Fixture *fx, GRand *rand)
-{
-  LeaseCaller reaper = fx->by;
-
-  reaper.reaper = true;
-  lease_engine_expire (fx->engine, &reaper, below (rand, 4));
   fx_check (fx);
-  for (unsigned i = below (rand, 4); i > 0; i--) {
-    g_auto (LeaseGrave) grave = { 0 };
-    int error = lease_engine_next_grave (fx->engine, &reaper, 1 + below (rand, 3), &grave);
-    fx_check (fx);
-    if (error != 0)
-      continue;
-    if (below (rand, 2) == 0)
-      assert_true (lease_engine_bury (fx->engine, &reaper, &grave));
-    else if (grave.is_directory)
-      assert_ok (lease_engine_rmdir (fx->engine, &reaper, grave.parent, grave.name));
-    else
-      assert_ok (lease_engine_unlink (fx->engine, &reaper, grave.parent, grave.name));
-    fx_check (fx);
-  }
-}
-
-/* The model: files in two directories, and leases. */
-
-#define NAMES 10
-#define FILES 64
-#define LEASES 4
-#define NONE (-1)
-
-typedef struct {
-  bool exists;
-  int64_t granted_ns;
-  LeaseTime deadline;
-} ModelLease;
-
-typedef struct {
-  Fixture *fx;
-  GRand *rand;
-  int file_of[NAMES];
-  uint64_t id_of[FILES]; /* 0: no such file */
-  int lease_of[FILES];
-  ModelLease leases[LEASES];
-} Model;
-
-static const char *const name_of[NAMES] = { "a",   "b",   "c",   "d",   "e",
-                                            "x/a", "x/b", "x/c", "x/d", "x/e" };
-static const char *const lease_name_of[LEASES] = { "P", "Q", "R", "S" };
-
-static unsigned
-count_names (const Model *model, int file)
-{
-  unsigned count = 0;
-
-  for (unsigned i = 0; i < NAMES; i++)
-    count += model->file_of[i] == file;
-  return count;
-}
-
-static void
-model_point (Model *model, unsigned name, int file)
-{
-  int old = model->file_of[name];
-
-  model->file_of[name] = file;
-  if (old != NONE && count_names (model, old) == 0)
-    model->id_of[old] = 0;
-}
-
-static void
-model_end (Model *model, int lease)
-{
-  for (unsigned i = 0; i < NAMES; i++)
-    if (model->file_of[i] != NONE && model->lease_of[model->file_of[i]] == lease)
-      model_point (model, i, NONE);
-  model->leases[lease] = (ModelLease){ 0 };
-}
-
-static void
-model_pass_time (Model *model)
-{
-  pass_time (model->fx, model->rand);
-  for (int i = 0; i < LEASES; i++)
-    if (model->leases[i].exists && model->fx->by.now >= model->leases[i].deadline)
-      model_end (model, i);
-}
-
-static void
-model_create (Model *model, unsigned name)
-{
-  int file = 0;
-
-  while (model->id_of[file] != 0)
-    file++;
-  if (model->file_of[name] != NONE) {
-    assert_fails (EEXIST, fx_file (model->fx, name_of[name]));
+  if (error != -EINPROGRESS)
     return;
+  for (unsigned i = below (rand, 3); i > 0; i--) {
+    reap_some (fx, rand);
+    fx_mkdir (fx, below (rand, 4) == 0 ? "leases/P" : "a");
   }
-  assert_ok (fx_file (model->fx, name_of[name]));
-  model->id_of[file] = fx_find (model->fx, name_of[name]);
-  model->lease_of[file] = NONE;
-  model->file_of[name] = file;
-}
-
-static void
-model_unlink (Model *model, unsigned name)
-{
-  assert_int_equal (fx_unlink (model->fx, name_of[name]),
-                    model->file_of[name] == NONE ? -ENOENT : 0);
-  model_point (model, name, NONE);
-}
-
-static void
-model_link (Model *model, unsigned name, unsigned other)
-{
-  int file = model->file_of[name];
-  int error = file == NONE ? -ENOENT : model->file_of[other] != NONE ? -EEXIST : 0;
-
-  assert_int_equal (fx_link (model->fx, name_of[name], name_of[other]), error);
-  if (error == 0)
-    model_point (model, other, file);
-}
-
-static void
-model_rename (Model *model, unsigned name, unsigned other)
-{
-  static const unsigned all_flags[] = { 0, 0, RENAME_NOREPLACE, RENAME_EXCHANGE };
-  unsigned flags = all_flags[below (model->rand, 4)];
-  int file = model->file_of[name], target = model->file_of[other];
-  int error = 0;
-
-  if (file == NONE || (target == NONE && flags == RENAME_EXCHANGE))
-    error = -ENOENT;
-  else if (target != NONE && flags == RENAME_NOREPLACE)
-    error = -EEXIST;
-  assert_int_equal (fx_rename (model->fx, name_of[name], name_of[other], flags), error);
-  if (error != 0 || file == target)
-    return;
-  if (flags == RENAME_EXCHANGE) {
-    model->file_of[name] = target;
-    model->file_of[other] = file;
-    return;
-  }
-  if (target != NONE && model->lease_of[file] == NONE)
-    model->lease_of[file] = model->lease_of[target];
-  model_point (model, other, file);
-  model_point (model, name, NONE);
-}
-
-static void
-model_reserve (Model *model, unsigned lease)
-{
-  g_autofree char *path = g_strconcat ("leases/", lease_name_of[lease], NULL);
-  ModelLease *it = &model->leases[lease];
-
-  assert_int_equal (fx_mkdir (model->fx, path), it->exists ? -EEXIST : 0);
-  if (!it->exists)
-    *it = (ModelLease){ .exists = true, .deadline = model->fx->by.now + 60 * SECOND };
-}
-
-static void
-model_grant (Model *model, unsigned lease)
-{
-  ModelLease *it = &model->leases[lease];
-  int64_t ttl_ns = 1 + below (model->rand, 8) * SECOND;
-
-  assert_int_equal (fx_grant (model->fx, lease_name_of[lease], ttl_ns), it->exists ? 0 : -ENOENT);
-  if (it->exists) {
-    it->granted_ns = ttl_ns;
-    it->deadline = model->fx->by.now + ttl_ns;
-  }
-}
-
-static void
-model_refresh (Model *model, unsigned lease)
-{
-  ModelLease *it = &model->leases[lease];
-  int error = !it->exists ? -ENOENT : it->granted_ns == 0 ? -EINVAL : 0;
-
-  assert_int_equal (fx_refresh (model->fx, lease_name_of[lease]), error);
-  if (error == 0)
-    it->deadline = model->fx->by.now + it->granted_ns;
-}
-
-static void
-model_touch (Model *model, unsigned name)
-{
-  int file = model->file_of[name];
-
-  assert_int_equal (fx_touch (model->fx, name_of[name]), file == NONE ? -ENOENT : 0);
-  if (file != NONE && model->lease_of[file] != NONE) {
-    ModelLease *it = &model->leases[model->lease_of[file]];
-    it->deadline = model->fx->by.now + it->granted_ns;
-  }
-}
-
-static void
-model_edit (Model *model, unsigned lease)
-{
-  g_autoptr (GString) text = g_string_new (NULL);
-  ModelLease *it = &model->leases[lease];
-  int lease_of[FILES];
-  int error = !it->exists ? -ENOENT : it->granted_ns == 0 ? -EINVAL : 0;
-
-  memcpy (lease_of, model->lease_of, sizeof lease_of);
-  for (unsigned i = below (model->rand, 4); i > 0; i--) {
-    unsigned name = below (model->rand, NAMES);
-    bool detach = below (model->rand, 4) == 0;
-    int file = model->file_of[name];
-    g_string_append_printf (text, "%s%s\n", detach ? "-" : "", name_of[name]);
-    if (error != 0)
-      continue;
-    if (file == NONE)
-      error = -ENOENT;
-    else if (detach && lease_of[file] != (int)lease)
-      error = -EINVAL;
-    else
-      lease_of[file] = detach ? NONE : (int)lease;
-  }
-  assert_int_equal (fx_edit (model->fx, lease_name_of[lease], text->str), error);
-  if (error == 0)
-    memcpy (model->lease_of, lease_of, sizeof lease_of);
-}
-
-static void
-model_revoke (Model *model, unsigned lease)
-{
-  g_autofree char *path = g_strconcat ("leases/", lease_name_of[lease], NULL);
-  bool exists = model->leases[lease].exists;
-
-  assert_int_equal (fx_rmdir (model->fx, path), exists ? 0 : -ENOENT);
-  if (exists)
-    model_end (model, lease);
-}
-
-static void
-model_step (Model *model)
-{
-  unsigned name = below (model->rand, NAMES), other = below (model->rand, NAMES);
-  unsigned lease = below (model->rand, LEASES);
-
-  switch (below (model->rand, 32)) {
-  case 0 ... 5:
-    model_create (model, name);
-    break;
-  case 6 ... 7:
-    model_unlink (model, name);
-    break;
-  case 8 ... 9:
-    model_link (model, name, other);
-    break;
-  case 10 ... 13:
-    model_rename (model, name, other);
-    break;
-  case 14:
-    model_reserve (model, lease);
-    break;
-  case 15:
-    model_reserve (model, lease);
-    model_grant (model, lease);
-    break;
-  case 16 ... 18:
-    model_grant (model, lease);
-    break;
-  case 19:
-    model_refresh (model, lease);
-    break;
-  case 20:
-    model_touch (model, name);
-    break;
-  case 21 ... 25:
-    model_edit (model, lease);
-    break;
-  case 26:
-    model_revoke (model, lease);
-    break;
-  case 27 ... 28:
-    reap_some (model->fx, model->rand);
-    break;
-  default:
-    model_pass_time (model);
-  }
-}
-
-static void
-expect_model_lease (const Model *model, int lease)
-{
-  const ModelLease *it = &model->leases[lease];
-  g_autoptr (GString) keys = g_string_new (NULL);
-  LeaseInfo info;
-
-  if (!it->exists) {
-    assert_fails (ENOENT, fx_info (model->fx, lease_name_of[lease], &info));
-    return;
-  }
-  assert_ok (fx_info (model->fx, lease_name_of[lease], &info));
-  assert_int_equal (info.granted_ns, it->granted_ns);
-  assert_int_equal (info.left_ns, it->granted_ns == 0 ? 0 : it->deadline - model->fx->by.now);
-  assert_int_equal (info.directory.fresh_until, it->deadline);
-  for (unsigned i = 0; i < NAMES; i++)
-    if (model->file_of[i] != NONE && model->lease_of[model->file_of[i]] == lease)
-      g_string_append_printf (keys, "%s%s", keys->len > 0 ? " " : "", name_of[i]);
-  assert_string_equal (fx_keys (model->fx, lease_name_of[lease]), keys->str);
-}
-
-static void
-expect_model (const Model *model)
-{
-  for (unsigned i = 0; i < NAMES; i++) {
-    int file = model->file_of[i];
-    assert_int_equal (fx_find (model->fx, name_of[i]), file == NONE ? 0 : model->id_of[file]);
-  }
-  for (int i = 0; i < LEASES; i++)
-    expect_model_lease (model, i);
-}
-
-static void
-test_random_operations_agree_with_a_model (void **state)
-{
-  for (unsigned seed = 1; seed <= 4; seed++) {
-    g_autoptr (Fixture) fx = fx_new (NULL);
-    g_autoptr (GRand) rand = g_rand_new_with_seed (seed);
-    Model model = { .fx = fx, .rand = rand };
-
-    for (unsigned i = 0; i < NAMES; i++)
-      model.file_of[i] = NONE;
-    assert_ok (fx_mkdir (fx, "x"));
-    for (unsigned i = 0; i < 4000; i++) {
-      model_step (&model);
-      expect_model (&model);
-      fx_forget_events (fx);
-    }
-  }
+  if (lease_engine_is_cleared (fx->engine, id))
+    assert_int_equal (fx_count_events (fx, LEASE_EVENT_CLEARED, id), 1);
+  if (below (rand, 4) == 0)
+    lease_engine_abandon (fx->engine, &fx->by, id);
+  else if ((error = lease_engine_part (fx->engine, &fx->by, id)) != -EIO && error != -ENOSPC)
+    assert_ok (error);
+  fx_check (fx);
 }
 
 /* The cache: what a kernel knows of some nodes. It asks again only when what it knows is no longer
@@ -565,6 +227,26 @@ edit_some (Chaos *chaos, const char *lease)
 }
 
 static void
+change_holders (Chaos *chaos, const char *lease)
+{
+  unsigned holder = 1 + below (chaos->rand, HOLDERS);
+
+  switch (below (chaos->rand, 4)) {
+  case 0:
+    fx_hold (chaos->fx, lease, holder);
+    break;
+  case 1:
+    fx_let_go (chaos->fx, lease, holder);
+    break;
+  case 2:
+    fx_edit_holders (chaos->fx, lease, (int[]){ -(int)holder, 1, 0 });
+    break;
+  default:
+    fx_drop (chaos->fx, holder);
+  }
+}
+
+static void
 cache_some (Chaos *chaos)
 {
   Cached *cached = &chaos->cached[below (chaos->rand, CACHED)];
@@ -594,6 +276,21 @@ pin_some (Chaos *chaos)
   *pin = fx_stat (chaos->fx, path, &attr) == 0 ? fx_pin (chaos->fx, path) : 0;
 }
 
+/* Set or removed; that of the lease attaches or detaches. */
+static void
+change_xattr (Chaos *chaos, uint64_t id)
+{
+  static const char *const names[] = { "user.lease", "user.a", "user.b", "trusted.a" };
+  Fixture *fx = chaos->fx;
+  const char *name = names[below (chaos->rand, G_N_ELEMENTS (names))];
+  const char *value = below (chaos->rand, 2) == 0 ? "P" : "Q";
+
+  if (below (chaos->rand, 4) == 0)
+    lease_engine_remove_xattr (fx->engine, &fx->by, id, name);
+  else
+    lease_engine_set_xattr (fx->engine, &fx->by, id, name, value, 1, below (chaos->rand, 3));
+}
+
 /* Something is done to a node that may have lost its names, or ended. */
 static void
 use_pinned (Chaos *chaos)
@@ -605,9 +302,12 @@ use_pinned (Chaos *chaos)
 
   if (id == 0 || other == 0)
     return;
-  switch (below (chaos->rand, 6)) {
+  switch (below (chaos->rand, 8)) {
   case 0:
     fx_touch_id (fx, id);
+    break;
+  case 6 ... 7:
+    change_xattr (chaos, id);
     break;
   case 1:
     fx_write (fx, id, "hello");
@@ -639,10 +339,11 @@ chaos_step (Chaos *chaos)
   const char *lease = below (chaos->rand, 2) == 0 ? "P" : "Q";
   g_autofree char *path = random_path (chaos->rand);
   g_autofree char *lease_path = g_strconcat ("leases/", lease, NULL);
+  LeaseAttr attr;
 
   fx->by.uid = below (chaos->rand, 16) == 0;
   fx_wait (fx, 1); /* no two changes have the same time */
-  switch (below (chaos->rand, 40)) {
+  switch (below (chaos->rand, 45)) {
   case 0 ... 15:
     change_names (chaos);
     break;
@@ -663,7 +364,10 @@ chaos_step (Chaos *chaos)
     edit_some (chaos, lease);
     break;
   case 27:
-    fx_rmdir (fx, lease_path);
+    if (below (chaos->rand, 2) == 0)
+      fx_rmdir (fx, lease_path);
+    else
+      revoke_lease (fx, chaos->rand, lease);
     hear_events (chaos);
     forget_listings (chaos, fx_find (fx, "leases"));
     break;
@@ -678,6 +382,15 @@ chaos_step (Chaos *chaos)
     break;
   case 34:
     reap_some (fx, chaos->rand);
+    break;
+  case 36 ... 39:
+    change_holders (chaos, lease);
+    break;
+  case 40:
+    change_xattr (chaos, fx_stat (fx, path, &attr) == 0 ? attr.id : LEASE_ROOT);
+    fx_check (fx);
+    hear_events (chaos);
+    forget_listings (chaos, 0);
     break;
   case 35:
     fx->by.wall_ns -= below (chaos->rand, 100) * SECOND;
@@ -699,6 +412,8 @@ end_chaos (Chaos *chaos, const LeaseUsage *before)
     if (chaos->pins[i] != 0)
       fx_unpin (fx, chaos->pins[i]);
   }
+  for (unsigned i = 1; i <= HOLDERS; i++)
+    fx_drop (fx, i);
   /* Everything goes with one lease. */
   fx_wait (fx, 100 * SECOND);
   fx_reap (fx);
@@ -711,6 +426,9 @@ end_chaos (Chaos *chaos, const LeaseUsage *before)
   fx_wait (fx, SECOND);
   fx_reap (fx);
   assert_string_equal (fx_list (fx, ""), "leases");
+  g_auto (GStrv) left = g_strsplit (fx_xattrs (fx, ""), " ", -1);
+  for (char **name = left; *name != NULL; name++)
+    assert_ok (lease_engine_remove_xattr (fx->engine, &fx->by, LEASE_ROOT, *name));
   lease_engine_usage (fx->engine, &after);
   assert_int_equal (after.bytes_used, before->bytes_used);
   assert_int_equal (after.nodes_used, before->nodes_used);
@@ -732,7 +450,61 @@ test_random_operations_keep_the_invariants_and_every_cache_right (void **state)
       for (unsigned j = 0; j < CACHED; j++)
         if (chaos.cached[j].id != 0)
           expect_cached (fx, &chaos.cached[j]);
+      if (i % 16 == 0)
+        fx_check_journal (fx);
     }
+    end_chaos (&chaos, &before);
+  }
+}
+
+/* Within a commit: time passes, and somebody looks around. */
+static void
+let_happen (void *data)
+{
+  Chaos *chaos = data;
+  Fixture *fx = chaos->fx;
+  g_autofree char *name = random_path (chaos->rand);
+  LeaseAttr attr;
+
+  *strchrnul (name, '/') = '\0';
+  LeaseTime next = lease_engine_earliest (fx->engine);
+  if (below (chaos->rand, 4) == 0)
+    fx->by.now += below (chaos->rand, 3000) * MS;
+  else if (below (chaos->rand, 2) == 0 && next != LEASE_TIME_NEVER)
+    fx->by.now = MAX (fx->by.now, next);
+  if (lease_engine_lookup (fx->engine, &fx->by, LEASE_ROOT, name, &attr, NULL) == 0)
+    lease_engine_unpin (fx->engine, attr.id, 1);
+  if (below (chaos->rand, 2) == 0)
+    lease_engine_expire (fx->engine, &fx->by, 1 + below (chaos->rand, 10));
+  if (below (chaos->rand, 8) == 0)
+    lease_engine_drop_holder (fx->engine, &fx->by, 1, 10);
+  if (below (chaos->rand, 16) == 0)
+    fake_fail (fx->fake, 1, EIO);
+}
+
+static void
+test_what_happens_during_a_commit_leaves_journal_and_memory_the_same (void **state)
+{
+  for (unsigned seed = 1; seed <= 8; seed++) {
+    g_autoptr (Fixture) fx = fx_new (NULL);
+    g_autoptr (GRand) rand = g_rand_new_with_seed (seed);
+    Chaos chaos = { .fx = fx, .rand = rand };
+    LeaseUsage before;
+
+    fx->lazy = seed % 2 == 0;
+    lease_engine_usage (fx->engine, &before);
+    fake_hook (fx->fake, let_happen, &chaos);
+    for (unsigned i = 0; i < 4000; i++) {
+      chaos_step (&chaos);
+      hear_events (&chaos);
+      fake_hook (fx->fake, NULL, NULL);
+      fake_fail (fx->fake, 0, 0);
+      fx_check_journal (fx);
+      fake_hook (fx->fake, let_happen, &chaos);
+    }
+    fake_hook (fx->fake, NULL, NULL);
+    fx->lazy = false;
+    lease_engine_flush (fx->engine, &fx->by, false);
     end_chaos (&chaos, &before);
   }
 }
@@ -741,8 +513,8 @@ int
 main (void)
 {
   const struct CMUnitTest tests[] = {
-    cmocka_unit_test (test_random_operations_agree_with_a_model),
     cmocka_unit_test (test_random_operations_keep_the_invariants_and_every_cache_right),
+    cmocka_unit_test (test_what_happens_during_a_commit_leaves_journal_and_memory_the_same),
   };
 
   return cmocka_run_group_tests (tests, NULL, NULL);

@@ -4,6 +4,7 @@
  * of any order of their operations is checked: the invariants, that nobody sees what has ended, and
  * that nothing is left in the end. Meant to be run under ThreadSanitizer too. */
 
+#include "tests/unit/dump.h"
 #include "tests/unit/fixture.h"
 
 #include <errno.h>
@@ -18,9 +19,9 @@
 
 typedef struct {
   LeaseEngine *engine;
-  int64_t clock;                          /* atomic */
-  unsigned events[LEASE_EVENT_ENDED + 1]; /* atomic */
-  pthread_barrier_t barrier;              /* all threads begin together */
+  int64_t clock;                            /* atomic */
+  unsigned events[LEASE_EVENT_REVEALS + 1]; /* atomic */
+  pthread_barrier_t barrier;                /* all threads begin together */
   uint64_t leases, d;
 } Arena;
 
@@ -38,6 +39,25 @@ count_event (LeaseEvent event, uint64_t id, void *data)
   Arena *arena = data;
 
   __atomic_fetch_add (&arena->events[event], 1, __ATOMIC_RELAXED);
+  if (event == LEASE_EVENT_REVEALS || event == LEASE_EVENT_UNWRITTEN) {
+    LeaseCaller by = { .now = __atomic_load_n (&arena->clock, __ATOMIC_RELAXED) };
+    lease_engine_flush (arena->engine, &by, false);
+  }
+}
+
+/* What the journal holds is what the engine shows. */
+static void
+check_journal (const Arena *arena, Fake *fake, const LeaseEngineConfig *config)
+{
+  LeaseCaller by = { .now = arena->clock, .wall_ns = WALL_NS };
+  g_autofree char *before = dump_engine (arena->engine, &by, false);
+
+  assert_ok (lease_engine_flush (arena->engine, &by, true));
+  g_autoptr (LeaseEngine) engine =
+      lease_engine_new (config, fake_journal (fake), &by, NULL, NULL, NULL);
+  assert_non_null (engine);
+  g_autofree char *after = dump_engine (engine, &by, false);
+  assert_string_equal (before, after);
 }
 
 static unsigned
@@ -71,6 +91,7 @@ expect (int error, const char *what)
   case -ENOTDIR:
   case -ENOTEMPTY:
   case -EAGAIN:
+  case -EBUSY:
     return;
   default:
     g_error ("%s: %s", what, g_strerror (-error));
@@ -244,6 +265,7 @@ step (Worker *worker)
   char key[] = { 'a' + below (worker, 8), '\0' }, other[] = { 'a' + below (worker, 8), '\0' };
   char lease_name[] = { 'A' + below (worker, 6), '\0' };
   LeaseUsage usage;
+  LeaseMetrics metrics;
   uint64_t made;
 
   read_clock (worker);
@@ -271,6 +293,9 @@ step (Worker *worker)
     break;
   case 11:
     lease_engine_usage (arena->engine, &usage);
+    lease_engine_metrics (arena->engine, &worker->by, &metrics);
+    if (metrics.counts.attached_keys > metrics.counts.keys)
+      g_error ("more keys are attached than there are");
     if (lease_engine_earliest (arena->engine) <= 0)
       g_error ("a deadline before all time");
     break;
@@ -332,7 +357,7 @@ clear_arena (Arena *arena, Worker *worker, const LeaseUsage *before)
 }
 
 static void
-test_threads_leave_nothing_behind (void **state)
+run_threads (Fake *fake)
 {
   Arena arena = { .clock = 1000 * SECOND };
   Worker workers[THREADS] = { 0 };
@@ -341,7 +366,8 @@ test_threads_leave_nothing_behind (void **state)
   LeaseUsage before;
   LeaseAttr attr;
 
-  arena.engine = lease_engine_new (&config, &by, count_event, &arena);
+  LeaseJournal *journal = fake == NULL ? lease_journal_memory_new () : fake_journal (fake);
+  arena.engine = lease_engine_new (&config, journal, &by, count_event, &arena, NULL);
   lease_engine_usage (arena.engine, &before);
   assert_ok (lease_engine_lookup (arena.engine, &by, LEASE_ROOT, "leases", &attr, NULL));
   arena.leases = attr.id;
@@ -361,6 +387,8 @@ test_threads_leave_nothing_behind (void **state)
   for (unsigned i = 0; i < THREADS; i++)
     assert_ok (pthread_join (workers[i].thread, NULL));
 
+  if (fake != NULL)
+    check_journal (&arena, fake, &config);
   lease_engine_unpin (arena.engine, arena.leases, 1);
   lease_engine_unpin (arena.engine, arena.d, 1);
   clear_arena (&arena, &workers[0], &before);
@@ -372,11 +400,27 @@ test_threads_leave_nothing_behind (void **state)
   lease_engine_free (arena.engine);
 }
 
+static void
+test_threads_leave_nothing_behind (void **state)
+{
+  run_threads (NULL);
+}
+
+static void
+test_threads_take_turns_at_the_journal (void **state)
+{
+  g_autoptr (Fake) fake = fake_new ();
+
+  run_threads (fake);
+  assert_true (fake_commits (fake) > 0);
+}
+
 int
 main (void)
 {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test (test_threads_leave_nothing_behind),
+    cmocka_unit_test (test_threads_take_turns_at_the_journal),
   };
 
   return cmocka_run_group_tests (tests, NULL, NULL);

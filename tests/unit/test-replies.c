@@ -9,6 +9,7 @@
 
 #include "fs/ops.h"
 #include "fs/pseudo.h"
+#include "fs/revoker.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -30,6 +31,7 @@
 typedef struct {
   FsContext context; /* first: it is what libfuse hands to send_answer() */
   struct fuse_session *session;
+  FsHolders *holders;
   uint64_t unique;    /* of the last request */
   int refuse;         /* an errno that the kernel answers the next answers with */
   unsigned refusals;  /* how many of them */
@@ -143,8 +145,11 @@ wire_setup (void **state)
 
   *state = wire;
   wire->answer = g_byte_array_new ();
-  wire->context.engine = lease_engine_new (&config, &by, NULL, NULL);
-  wire->context.pseudo = fs_pseudo_new (wire->context.engine);
+  wire->context.engine =
+      lease_engine_new (&config, lease_journal_memory_new (), &by, NULL, NULL, NULL);
+  wire->holders = fs_holders_new (wire->context.engine, NULL);
+  wire->context.pseudo = fs_pseudo_new (wire->context.engine, wire->holders);
+  wire->context.revoker = fs_revoker_new (&wire->context);
   wire->session = fuse_session_new (&args, &fs_ops, sizeof fs_ops, wire);
   assert_non_null (wire->session);
   fuse_opt_free_args (&args);
@@ -161,6 +166,9 @@ wire_teardown (void **state)
 
   fuse_session_destroy (wire->session);
   fs_pseudo_free (wire->context.pseudo);
+  fs_revoker_stop (wire->context.revoker);
+  fs_revoker_free (wire->context.revoker);
+  fs_holders_free (wire->holders);
   lease_engine_free (wire->context.engine);
   g_byte_array_unref (wire->answer);
   g_free (wire);
@@ -975,6 +983,70 @@ test_a_pin_keeps_a_value_readable (void **state)
   assert_true (is_usage_as_noted (wire));
 }
 
+/* The text of `.metrics` under that number, which the caller frees; NULL if there is none. */
+static char *
+read_metrics (Wire *wire, fuse_ino_t ino)
+{
+  struct fuse_read_in arguments = { .size = 65536 };
+  int error = ask (wire, FUSE_READ, ino, &arguments, sizeof arguments, NULL);
+
+  assert_true (error == 0 || error == -ESTALE);
+  return error == 0 ? g_strndup ((const char *)wire->answer->data, wire->answer->len) : NULL;
+}
+
+static fuse_ino_t
+look_up_metrics (Wire *wire)
+{
+  assert_ok (ask_lookup (wire, leases (wire), LEASE_METRICS_NAME));
+  return answered_ino (wire);
+}
+
+static void
+test_metrics_are_a_file_of_their_own_each_time (void **state)
+{
+  Wire *wire = *state;
+  fuse_ino_t one = look_up_metrics (wire), other = look_up_metrics (wire);
+  g_autofree char *text = read_metrics (wire, one), *other_text = read_metrics (wire, other);
+  g_autofree char *again = read_metrics (wire, one);
+
+  assert_true (one != other);
+  assert_string_equal (text, again);
+  assert_string_not_equal (text, other_text); /* that tells of one look-up more */
+  assert_ok (ask_lookup (wire, one, "."));
+  assert_int_equal (answered_ino (wire), one);
+  forget (wire, one, 2);
+  assert_null (read_metrics (wire, one));
+  g_autofree char *still = read_metrics (wire, other);
+  assert_string_equal (still, other_text);
+  assert_int_equal (ask_lookup (wire, FUSE_ROOT_ID, LEASE_METRICS_NAME), 0);
+  assert_int_equal (answered_ino (wire), 0);
+}
+
+static void
+test_metrics_that_do_not_arrive_are_dropped (void **state)
+{
+  Wire *wire = *state;
+  fuse_ino_t one = look_up_metrics (wire);
+
+  refuse_next (wire, ENOENT);
+  assert_int_equal (ask_lookup (wire, leases (wire), LEASE_METRICS_NAME), NO_ANSWER);
+  assert_null (read_metrics (wire, fs_ino (fs_id (one) + 1, LEASE_FILE_METRICS)));
+}
+
+/* Whoever never lets go of any must not take all memory. */
+static void
+test_metrics_that_nobody_forgets_are_bounded (void **state)
+{
+  Wire *wire = *state;
+  fuse_ino_t first = look_up_metrics (wire), last = 0;
+
+  for (unsigned i = 0; i < 2000; i++)
+    last = look_up_metrics (wire);
+  assert_null (read_metrics (wire, first));
+  g_autofree char *text = read_metrics (wire, last);
+  assert_non_null (text);
+}
+
 int
 main (void)
 {
@@ -999,6 +1071,9 @@ main (void)
     wire_test (test_forgetting_what_was_never_handed_out_does_no_harm),
     wire_test (test_the_root_stays_however_often_it_is_forgotten),
     wire_test (test_a_pin_keeps_a_value_readable),
+    wire_test (test_metrics_are_a_file_of_their_own_each_time),
+    wire_test (test_metrics_that_do_not_arrive_are_dropped),
+    wire_test (test_metrics_that_nobody_forgets_are_bounded),
   };
 
   return cmocka_run_group_tests (tests, NULL, NULL);

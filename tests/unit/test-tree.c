@@ -26,7 +26,7 @@ plant (void **state)
   Grove *grove = g_new (Grove, 1);
 
   grove->tree = lease_tree_new ();
-  grove->root = lease_tree_add (grove->tree, DIRECTORY);
+  grove->root = lease_tree_add (grove->tree, LEASE_TREE_ROOT, DIRECTORY);
   *state = grove;
   return 0;
 }
@@ -42,15 +42,28 @@ fell (void **state)
   return 0;
 }
 
+static LeaseNode *
+add (Grove *grove, mode_t mode)
+{
+  return lease_tree_add (grove->tree, lease_tree_next_id (grove->tree), mode);
+}
+
+/* Behind all other names. */
+static LeaseName *
+link_last (LeaseNode *parent, const char *text, LeaseNode *node)
+{
+  return lease_tree_link (parent, text, node, lease_tree_next_cookie (parent));
+}
+
 static LeaseName *
 grow (Grove *grove, LeaseNode *parent, const char *text, mode_t mode)
 {
-  LeaseNode *node = lease_tree_add (grove->tree, mode);
+  LeaseNode *node = add (grove, mode);
   LeaseName *name;
 
   if (S_ISLNK (mode))
     node->target = g_strdup ("target");
-  name = lease_tree_link (parent, text, node);
+  name = link_last (parent, text, node);
   lease_tree_check (grove->tree);
   return name;
 }
@@ -129,8 +142,8 @@ test_a_node_lives_while_it_has_a_name (void **state)
   Grove *grove = *state;
   LeaseName *one = grow (grove, grove->root, "one", FILE_MODE);
   LeaseNode *node = one->node;
-  LeaseName *two = lease_tree_link (grove->root, "two", node);
-  LeaseName *three = lease_tree_link (grove->root, "three", node);
+  LeaseName *two = link_last (grove->root, "two", node);
+  LeaseName *three = link_last (grove->root, "three", node);
 
   lease_tree_check (grove->tree);
   assert_int_equal (lease_tree_link_count (node), 3);
@@ -185,7 +198,7 @@ test_subdirectories_count_as_links (void **state)
 
   assert_int_equal (lease_tree_link_count (grove->root), 3);
   assert_int_equal (lease_tree_link_count (one->node), 2);
-  lease_tree_repoint (file, lease_tree_add (grove->tree, DIRECTORY));
+  lease_tree_repoint (file, add (grove, DIRECTORY));
   assert_int_equal (lease_tree_link_count (grove->root), 4);
   prune (grove, one);
   assert_int_equal (lease_tree_link_count (grove->root), 3);
@@ -279,7 +292,7 @@ test_paths_lead_from_the_root (void **state)
   LeaseName *a = grow (grove, grove->root, "a", DIRECTORY);
   LeaseName *b = grow (grove, a->node, "b", DIRECTORY);
   LeaseName *c = grow (grove, b->node, "c", FILE_MODE);
-  LeaseName *d = lease_tree_link (grove->root, "d", c->node);
+  LeaseName *d = link_last (grove->root, "d", c->node);
 
   expect_path (a, "a");
   expect_path (b, "a/b");
@@ -316,7 +329,7 @@ test_directories_count_what_is_leased_in_them (void **state)
   Grove *grove = *state;
   LeaseNode *a = grow (grove, grove->root, "a", DIRECTORY)->node;
   LeaseName *b = grow (grove, a, "b", FILE_MODE);
-  LeaseName *c = lease_tree_link (grove->root, "c", b->node);
+  LeaseName *c = link_last (grove->root, "c", b->node);
   LeaseName *plain = grow (grove, a, "plain", FILE_MODE);
 
   lease_tree_attach (b->node, some_lease (grove));
@@ -391,12 +404,12 @@ test_a_path_is_as_long_as_a_system_call_takes (void **state)
   LeaseName *name = NULL;
 
   for (unsigned i = 0; i < 2048; i++) {
-    name = lease_tree_link (parent, "d", lease_tree_add (grove->tree, DIRECTORY));
+    name = link_last (parent, "d", add (grove, DIRECTORY));
     parent = name->node;
   }
   g_autofree char *path = lease_tree_path (name);
   assert_int_equal (strlen (path), 4095);
-  name = lease_tree_link (parent, "d", lease_tree_add (grove->tree, DIRECTORY));
+  name = link_last (parent, "d", add (grove, DIRECTORY));
   assert_null (lease_tree_path (name));
 }
 
@@ -408,7 +421,7 @@ test_a_deep_tree_needs_no_stack (void **state)
   LeaseName *name = NULL;
 
   for (unsigned i = 0; i < 100000; i++) {
-    name = lease_tree_link (parent, "d", lease_tree_add (grove->tree, DIRECTORY));
+    name = link_last (parent, "d", add (grove, DIRECTORY));
     parent = name->node;
   }
   assert_null (lease_tree_path (name));
