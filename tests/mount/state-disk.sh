@@ -1,0 +1,134 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# State files on a disk that is full, or fails.
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/state-lib.sh"
+
+# on_disk_of SIZE: a state file on a disk of that size.
+on_disk_of() {
+  mount -t tmpfs -o "size=$1" none "$disk"
+  on "$state"
+}
+
+leave_disk() {
+  stop
+  umount "$disk"
+}
+
+# What was acknowledged until then is there, in the end also after a crash.
+test_own_a_full_disk_stops_writing_and_nothing_else() {
+  local i=0
+  on_disk_of 24m
+  make_things
+  head -c 8M /dev/zero >"$disk/filler"
+  # Each in one write. The last one does not fit.
+  while dd if=/dev/urandom of="large$i" bs=100k count=1 status=none 2>"$work/stderr"; do
+    sha256sum "large$i" >>"$work/sums"
+    i=$((i + 1))
+    [ "$i" -lt 1000 ]
+  done
+  grep -q 'No space left on device' "$work/stderr"
+  [ "$i" -gt 20 ]
+  sha256sum --quiet -c "$work/sums"
+  tool dump >"$work/before"
+  tool dump | diff "$work/before" -
+  fails 'No space left on device' "dd if=/dev/urandom of=other bs=1M count=1 status=none"
+  rm "$disk/filler"
+  rm -f other # this is written too, and may have had no room
+  wait_until sh -c "dd if=/dev/urandom of='large$i' bs=100k count=1 status=none 2>/dev/null"
+  sha256sum "large$i" >>"$work/sums"
+  restart_after_crash
+  sha256sum --quiet -c "$work/sums"
+  is hello cat key
+  leave_disk
+}
+
+# With a disk that says so: see spoil.c.
+on_spoiled() {
+  SPOIL=$work/spoil LD_PRELOAD=$SPOIL_LIBRARY ASAN_OPTIONS=verify_asan_link_order=0 \
+    "$LEASEFS" "$state" "$mnt" -f 2>>"$log" &
+  daemon=$!
+  wait_until mountpoint -q "$mnt"
+  cd "$mnt"
+}
+spoil() { python3 -c 'import errno, sys; print(getattr(errno, sys.argv[1]), *sys.argv[2:])' "$@" >"$work/spoil.new" && mv "$work/spoil.new" "$work/spoil"; }
+mend() { rm "$work/spoil"; }
+
+test_own_what_the_disk_refuses_changes_nothing() {
+  local error
+  for error in ENOSPC EIO EROFS; do
+    on_spoiled
+    make_things
+    tool dump >"$work/before"
+    spoil "$error"
+    tool refused ENOSPC EIO
+    # Keep-alive needs no disk, nor does reading.
+    touch -c leases/a/ttl leases/a
+    echo >leases/a/ttl
+    is hello cat key
+    tool dump | diff "$work/before" -
+    # What cannot be synced only is taken all the same, but not called safe.
+    spoil "$error" sync
+    wait_until sh -c 'echo x >>dir/sub/file' 2>/dev/null
+    if tool sync 2>/dev/null; then return 1; fi
+    mend
+    wait_until sh -c 'echo more >>key' 2>/dev/null
+    tool sync
+    is $'hello\nmore' cat key
+    echo more >after
+    tool dump >"$work/before"
+    crash
+    on "$state"
+    tool dump | diff "$work/before" -
+    stop
+    rm "$state"
+  done
+}
+
+# A put over an old value may lose that, but never makes up another.
+test_own_a_put_that_fails_leaves_the_old_value_or_none() {
+  on_spoiled
+  echo hello >key
+  spoil ENOSPC
+  fails 'No space left on device' 'echo other >key'
+  case $(cat key) in
+  hello | '') ;;
+  *) return 1 ;;
+  esac
+  mend
+  wait_until sh -c 'echo third >key' 2>/dev/null
+  restart_after_crash
+  is third cat key
+  stop
+}
+
+test_own_leases_end_though_the_disk_is_full() {
+  local how begun
+  for how in stop crash; do
+    on_spoiled
+    lease a 100
+    : >key
+    mkdir d
+    : >d/x
+    printf '%s\n' key d d/x >leases/a/keys
+    begun=$(now_us)
+    echo 0.5 >leases/a/ttl
+    spoil ENOSPC
+    while [ -e key ]; do :; done
+    [ $(($(now_us) - begun)) -ge 500000 ]
+    gone leases/a
+    is '' ls leases
+    sleep 0.3
+    is leases ls
+    mend
+    wait_until sh -c ': >new' 2>/dev/null
+    # What could not be written then is written along with this at the latest.
+    tool sync 2>/dev/null || : >key
+    rm -f new key
+    nothing_has_come_back "$how"
+    stop
+    rm -f "$disk"/state.db*
+  done
+}
+
+run_tests
