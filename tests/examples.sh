@@ -64,6 +64,17 @@ ends_with() { # STATUS COMMAND...
     }
 }
 
+# What COMMAND prints must be EXPECTED.
+is() { # EXPECTED COMMAND...
+    local expected=$1 output
+    shift
+    output=$("$@") || true
+    [[ $output == "$expected" ]] || {
+        echo "expected '$expected', not '$output': $*"
+        return 1
+    }
+}
+
 grant() { # ID SECONDS
     mkdir "leases/$1"
     echo "$2" >"leases/$1/ttl"
@@ -250,6 +261,283 @@ register_again_replaces() {
     is_gone services/one
 }
 
+# Puts KEY with a lease, which ends soon after LINE has been seen, and not before.
+put_until_seen() { # ID KEY LINE
+    grant "$1" 1
+    echo v >"leases/$1/x"
+    mv "leases/$1/x" "$2"
+    until grep -qx "$3" "$work/seen"; do
+        touch "leases/$1/ttl"
+        sleep 0.02
+    done
+}
+
+watch_tells_what_happens_and_why() {
+    mkdir services
+    echo old >services/zero
+    grant early 100
+    watch.sh services >"$work/seen" &
+    eventually 10 grep -qx 'has zero' "$work/seen"
+    # Each thing is done when the one before has been seen.
+    sees() { eventually 30 grep -qx "$1" "$work/seen"; }
+    grant a 100
+    echo v >leases/a/x
+    mv leases/a/x services/one
+    sees 'new one lease=a'
+    echo v >services/two
+    sees 'put two'
+    echo services/two >leases/a/keys
+    sees 'attach two lease=a'
+    echo -services/two >leases/a/keys
+    sees 'detach two lease=a'
+    mv services/two services/three
+    sees 'end two (moved)'
+    sees 'new three'
+    rm services/three
+    sees 'end three (deleted)'
+    echo v >services/zero
+    sees 'put zero'
+    echo v >leases/a/x
+    ln leases/a/x services/four
+    sees 'new four lease=a'
+    echo v >other
+    mv other services/zero
+    sees 'end zero (replaced)'
+    sees 'new zero'
+    rmdir leases/a
+    sees 'end one (revoked)'
+    sees 'end four (revoked)'
+    put_until_seen b services/one 'new one lease=b'
+    sees 'end one (expired)'
+    rm services/zero
+    sees 'end zero (deleted)'
+    kill $!
+    # Nothing else has happened.
+    sort <<'EXPECTED' >"$work/expected"
+has zero
+new one lease=a
+new two
+put two
+attach two lease=a
+detach two lease=a
+end two (moved)
+new three
+end three (deleted)
+put zero
+new four lease=a
+end zero (replaced)
+new zero
+end one (revoked)
+end four (revoked)
+new one lease=b
+end one (expired)
+end zero (deleted)
+EXPECTED
+    sort "$work/seen" | diff "$work/expected" -
+}
+
+# The key is there again before anybody has heard that the old one has gone.
+watch_is_not_fooled_by_a_name_that_is_taken_again() {
+    mkdir services
+    echo v >services/zero
+    watch.sh services >"$work/seen" &
+    eventually 10 grep -qx 'has zero' "$work/seen"
+    put_until_seen a services/one 'new one lease=a'
+    kill -STOP $!
+    until mkdir leases/a 2>/dev/null; do :; done
+    echo 100 >leases/a/ttl
+    echo new >leases/a/x
+    mv leases/a/x services/one
+    kill -CONT $!
+    eventually 30 is 2 grep -cx 'new one lease=a' "$work/seen"
+    rmdir leases/a
+    eventually 30 grep -qx 'end one (revoked)' "$work/seen"
+    kill $!
+    is $'new one lease=a\nend one (expired)\nnew one lease=a\nend one (revoked)' grep one "$work/seen"
+}
+
+# How busy the machine is: how long it takes to start a few programs, again and again; a line for each time, of when it began
+# and of how long it took (us).
+measure() {
+    local begun
+    while :; do
+        begun=${EPOCHREALTIME/./}
+        setpriv --pdeathsig TERM timeout 10 flock "$work/measure" bash -c :
+        echo "$begun $((${EPOCHREALTIME/./} - begun))" >>"$work/measured"
+        sleep 0.02
+    done
+}
+
+# What a busy machine explains (us): nothing, if that always took less than 20 ms.
+excused() { # FROM TO
+    awk -v from="$1" -v to="$2" '$1 + $2 > from && $1 < to && $2 > most { most = $2 } END { print (most > 20000 ? 3 * (most - 20000) : 0) }' \
+        "$work/measured"
+}
+
+# The command of a leader: it says when it began and for whom, then lasts. There cannot be two of them at once.
+reigning() {
+    command=(flock -n -E 99 "$work/throne" bash -c 'echo "${EPOCHREALTIME/./} $(<leader)" >>"$0"; exec sleep 100' "$work/reigns")
+}
+
+reigns_number() {
+    [[ $(wc -l <"$work/reigns") -eq $1 ]]
+}
+
+elect_hands_over_at_once_and_passes_the_status() {
+    ELECT_TTL=100 elect.sh leader -- sh -c "until [ -e $work/ran ]; do sleep 0.02; done; exit 7" &
+    eventually 5 is_there leader
+    ELECT_TTL=100 elect.sh leader -- cat leader >"$work/seen" &
+    eventually 5 leases_number 2
+    is "$HOSTNAME $(jobs -p %1)" cat leader
+    touch "$work/ran"
+    ends_with 7 wait %1
+    ends_with 0 eventually 10 is_over "$(jobs -p %2)"
+    is "$HOSTNAME $(jobs -p %2)" cat "$work/seen"
+    is_gone leader
+    no_lease
+}
+
+elect_of_many_one_leads_and_the_next_is_there_in_time() {
+    local candidates=() killed ttl=500000 from to limit i
+    : >"$work/reigns"
+    measure &
+    reigning
+    for i in {1..20}; do
+        ELECT_TTL=0.5 elect.sh leader -- "${command[@]}" &
+        candidates+=($!)
+    done
+    eventually 20 leases_number 20
+    for i in {1..6}; do
+        eventually 20 reigns_number "$i"
+        is "$(tail -n 1 "$work/reigns")" sed -n "${i}p" "$work/reigns"
+        read -r _ killed <leader
+        from=${EPOCHREALTIME/./}
+        kill -9 "$killed"
+        eventually 20 reigns_number $((i + 1))
+        to=$(tail -n 1 "$work/reigns" | cut -d ' ' -f 1)
+        sleep 0.1
+        limit=$((ttl + 100000 + $(excused "$from" "$to")))
+        echo "$killed was followed after $((to - from)) us, of $limit"
+        [[ $((to - from)) -ge $ttl && $((to - from)) -le $limit ]]
+    done
+    # Nobody's command has failed, not even for having been one of two.
+    for i in "${candidates[@]}"; do kill "$i" 2>/dev/null || true; done
+    for i in "${candidates[@]}"; do
+        wait "$i" || [[ $? -eq 143 || $? -eq 137 ]]
+    done
+    kill %1
+    eventually 5 no_lease
+    is_gone leader
+    is 7 sh -c "sort -u -k 3 '$work/reigns' | wc -l"
+}
+
+# A whole second without a single request comes, as long as it may take until all of them sleep.
+elect_candidates_sleep() {
+    local other=$work/other
+    mkdir "$other"
+    trap 'fusermount3 -q -u -z "$work/other" || true' EXIT
+    "$leasefs" "$other" -d 2>"$work/requests" &
+    eventually 10 mountpoint -q "$other"
+    echo somebody >"$other/leader"
+    for _ in 1 2 3; do
+        elect.sh "$other/leader" -- cat "$other/leader" >>"$work/seen" &
+    done
+    eventually 10 is 3 sh -c "ls '$other/leases' | wc -l"
+    eventually 30 is_quiet
+    rm "$other/leader"
+    wait %2 %3 %4
+    is 3 sh -c "wc -l <'$work/seen'"
+    eventually 10 fusermount3 -u "$other"
+    wait %1
+    rmdir "$other"
+}
+
+is_quiet() {
+    local before
+    before=$(wc -c <"$work/requests")
+    sleep 1
+    [[ $(wc -c <"$work/requests") -eq $before ]]
+}
+
+elect_lost_terminates_the_command() {
+    lasting "$work/pid"
+    for how in 'rmdir leases/*' 'rm leader' 'mv leader elsewhere' 'echo other >other && mv other leader'; do
+        elect.sh leader -- "${command[@]}" &
+        eventually 5 is_there "$work/pid"
+        eval "$how"
+        ends_with 75 wait $!
+        is_over "$(<"$work/pid")"
+        rm -f "$work/pid" leader elsewhere
+        no_lease
+    done
+}
+
+elect_stops_at_a_signal() {
+    lasting "$work/pid"
+    elect.sh leader -- "${command[@]}" &
+    eventually 5 is_there "$work/pid"
+    elect.sh leader -- touch "$work/ran" &
+    eventually 5 leases_number 2
+    kill $!
+    ends_with 143 wait $!
+    kill %1
+    ends_with 143 wait %1
+    is_over "$(<"$work/pid")"
+    no_lease
+    is_gone leader
+    is_gone "$work/ran"
+}
+
+elect_refuses_what_cannot_be() {
+    ends_with 64 elect.sh leader true
+    ends_with 1 elect.sh nosuch/leader -- true
+    no_lease
+}
+
+# Twice as long as the TTL the key stays, and as long as the TTL, no less, after the end.
+session_lasts_as_long_as_the_command() {
+    local killed
+    # Without a child, which would outlive it.
+    command=(sh -c "echo \$\$ >$work/pid; exec sleep 100")
+    session.sh -t 0.5 -k services/web=10.0.0.1:80 -k db=a=b -- "${command[@]}" &
+    eventually 5 is_there "$work/pid"
+    sleep 1
+    is 10.0.0.1:80 cat services/web
+    is a=b cat db
+    is $'db\nservices/web' sh -c 'cat leases/*/keys'
+    # It is the command itself that holds the lease.
+    is $! cat "$work/pid"
+    is $! sh -c 'cat leases/*/procs'
+    killed=${EPOCHREALTIME/./}
+    kill -9 $!
+    while is_there db; do :; done
+    [[ $((${EPOCHREALTIME/./} - killed)) -ge 500000 ]]
+    eventually 5 no_lease
+    is $'leases\nservices' ls
+    is '' ls services
+}
+
+session_passes_status_and_environment() {
+    ends_with 7 session.sh -t 100 -- sh -c 'cat "$LEASE/granted" && rmdir "$LEASE" && exit 7'
+    is 'a b' session.sh -t 0.1 -- printf '%s b' a
+    ends_with 127 session.sh -t 100 -- "$work/nosuch"
+    eventually 5 no_lease
+}
+
+session_refuses_what_cannot_be() {
+    ends_with 64 session.sh true
+    ends_with 64 session.sh -t
+    ends_with 64 session.sh -k =v -- true
+    ends_with 64 session.sh -k key -- true
+    ends_with 64 session.sh -x -- true
+    ends_with 64 session.sh --
+    ends_with 1 session.sh -t soon -- touch ran
+    (cd "$work" && ends_with 1 session.sh -- touch ran)
+    is_gone ran
+    is_gone "$work/ran"
+    no_lease
+}
+
 tests=(
     walkthrough_works
     walkthrough_notices_what_is_wrong
@@ -270,13 +558,24 @@ tests=(
     register_comes_and_goes
     register_killed_goes_within_its_ttl
     register_again_replaces
+    watch_tells_what_happens_and_why
+    watch_is_not_fooled_by_a_name_that_is_taken_again
+    elect_hands_over_at_once_and_passes_the_status
+    elect_of_many_one_leads_and_the_next_is_there_in_time
+    elect_candidates_sleep
+    elect_lost_terminates_the_command
+    elect_stops_at_a_signal
+    elect_refuses_what_cannot_be
+    session_lasts_as_long_as_the_command
+    session_passes_status_and_environment
+    session_refuses_what_cannot_be
 )
 
 echo "1..${#tests[@]}"
 number=0
 failed=0
 for test in "${tests[@]}"; do
-    rm -rf "$work"/{pid,ran,seen,count,plain}
+    rm -rf "$work"/{pid,ran,seen,count,plain,expected,measure,measured,reigns,throne}
     if "$leasefs" "$work/keys"; then
         (
             set -e

@@ -6,7 +6,7 @@
 #
 # In a block, "$ " begins a command and "> " right below continues it; the rest is output, where a line "..." stands for any
 # number of lines. Each block runs in one bash, with leasefs and the examples on the PATH and an empty leasefs as its working directory
-# and /mnt/keys; a block that mounts leasefs itself finds /mnt/keys an empty directory.
+# and /mnt/keys; a block that mounts leasefs itself finds /mnt/keys an empty directory. /mnt and /var/lib are empty otherwise.
 #
 # Each block gets namespaces of its own for mounts and processes. So nothing of the machine's own /mnt is touched, and whatever happens,
 # nothing stays mounted or running.
@@ -16,6 +16,7 @@ export LC_ALL=C
 # Runs a block's script, inside its namespaces.
 replay() { # BLOCK
     mount -t tmpfs none /mnt
+    mount -t tmpfs none /var/lib
     mkdir /mnt/keys
     cd /mnt
     if ! grep -q '^\$ leasefs ' "$1"; then
