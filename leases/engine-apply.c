@@ -235,7 +235,7 @@ apply_grant (LeaseOp *op, Lease *lease, int64_t granted_ns)
     lease_op_count_lease (op, lease);
     lease_op_set_deadline (op, lease, lease_time_after (op->now, granted_ns));
   } else {
-    lease_op_refresh (op, lease);
+    lease_op_refresh (op, lease, NULL);
   }
   return true;
 }

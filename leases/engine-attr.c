@@ -56,6 +56,8 @@ lease_op_fill_attr (LeaseOp *op, LeaseNode *node, LeaseAttr *attr_out)
     fresh_until = settle_directory (op, node);
   if (node->lease != NULL)
     fresh_until = MIN (fresh_until, node->lease->due.deadline);
+  if (lease_is_directory_of_lease (node))
+    node->lease->shown = true;
   if (S_ISDIR (node->mode) && node->dir->entry_count > 0)
     node->dir->shown_until = MAX (node->dir->shown_until, fresh_until);
 

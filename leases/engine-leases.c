@@ -18,7 +18,7 @@ refresh_if (LeaseEngine *engine, const LeaseCaller *by, uint64_t id, int64_t ttl
 
   if (lease_op_lease (&op, id, &lease) != 0 || lease->granted_ns != ttl_ns)
     return false;
-  lease_op_refresh (&op, lease);
+  lease_op_refresh (&op, lease, NULL);
   return true;
 }
 
@@ -50,7 +50,7 @@ lease_engine_refresh (LeaseEngine *engine, const LeaseCaller *by, uint64_t id)
   if (error == 0 && lease->granted_ns == 0)
     error = -EINVAL;
   if (error == 0)
-    lease_op_refresh (&op, lease);
+    lease_op_refresh (&op, lease, NULL);
   return error;
 }
 

@@ -55,7 +55,7 @@ lease_op_reserve (LeaseOp *op, LeaseNode *directory)
 }
 
 void
-lease_op_refresh (LeaseOp *op, Lease *lease)
+lease_op_refresh (LeaseOp *op, Lease *lease, const LeaseNode *answered)
 {
   if (lease->phase == LEASE_PHASE_RESERVED)
     op->engine->counts.granted++;
@@ -66,7 +66,11 @@ lease_op_refresh (LeaseOp *op, Lease *lease)
     lease_op_set_deadline (op, lease, lease_time_after (op->now, lease->granted_ns));
   lease->directory->mtime_ns = lease->directory->ctime_ns = op->by->wall_ns;
   lease->directory->dirty = true;
-  lease_op_tell_stale (op, lease->directory, false);
+  /* To tell it costs a system call; and the kernel would not trust the answer either. */
+  if (lease->shown && lease->directory != answered) {
+    lease_op_tell_stale (op, lease->directory, false);
+    lease->shown = false;
+  }
 }
 
 int64_t

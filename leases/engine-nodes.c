@@ -77,7 +77,7 @@ try_keep_alive (LeaseOp *op, uint64_t id, const LeaseSet *set, LeaseNode **node_
     return error;
   LeaseRow row = { .type = LEASE_ROW_SET, .node = id, .meta = to_meta (op, node, set) };
   lease_op_apply (op, &row);
-  lease_op_refresh (op, node->lease);
+  lease_op_refresh (op, node->lease, node);
   *node_out = node;
   return 0;
 }
@@ -155,7 +155,7 @@ lease_engine_setattr (LeaseEngine *engine, const LeaseCaller *by, uint64_t id, c
     return error;
 
   if (refreshes && node->lease != NULL && !lease_is_over (node->lease, op.now))
-    lease_op_refresh (&op, node->lease);
+    lease_op_refresh (&op, node->lease, node);
   lease_op_fill_attr (&op, node, attr_out);
   return 0;
 }

@@ -41,6 +41,8 @@ struct Lease {
   bool settled; /* ended or parting */
   bool awaited; /* who revoked it will remove the directory: see lease_engine_revoke() */
   bool parting;
+  bool shown;    /* attributes of the directory have been given out since these were last told to be
+                    wrong */
   uint8_t phase; /* the LeasePhase that it is counted in */
   uint8_t end;   /* LeaseEnd: why it ends */
   uint16_t modes[LEASE_FILE_LAST + 1];
@@ -430,8 +432,9 @@ void lease_op_reserve (LeaseOp *op, LeaseNode *directory);
 
 void lease_op_set_deadline (LeaseOp *op, Lease *lease, LeaseTime deadline);
 
-/* Gives `lease` its granted TTL from now on; where it is held, from when it is let go. */
-void lease_op_refresh (LeaseOp *op, Lease *lease);
+/* Gives `lease` its granted TTL from now on; where it is held, from when it is let go. `answered`:
+ * the node that the caller is given attributes of, or NULL. */
+void lease_op_refresh (LeaseOp *op, Lease *lease, const LeaseNode *answered);
 
 /* What `ttl` shows, to the nanosecond. */
 int64_t lease_left_ns (const Lease *lease, LeaseTime now);

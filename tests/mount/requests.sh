@@ -147,6 +147,7 @@ test_own_a_refresh_costs_one_besides_lookups() {
   echo key >leases/a/keys
   costs SETATTR "os.utime('key')"
   costs SETATTR "os.utime('leases/a')"
+  costs SETATTR "os.utime('leases/a'); os.stat('leases/a')"
   costs GETATTR+SETATTR "os.utime('leases/a/ttl')"
   costs WRITE "ttl = globals().get('ttl') or os.open('leases/a/ttl', os.O_WRONLY)
 os.write(ttl, b'\n')"

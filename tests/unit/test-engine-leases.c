@@ -927,6 +927,36 @@ test_a_lengthened_lease_makes_its_own_directory_stale_alone (void **state)
   fx_unpin (fx, key);
 }
 
+/* To tell it costs a system call. */
+static void
+test_what_nobody_was_shown_is_not_told (void **state)
+{
+  Fixture *fx = *state;
+  uint64_t lease, key;
+
+  fx_lease (fx, "A", 10 * SECOND);
+  fx_key (fx, "key", "A");
+  lease = fx_pin (fx, "leases/A");
+  key = fx_pin (fx, "key");
+  fx_forget_events (fx);
+  for (unsigned i = 0; i < 3; i++)
+    assert_ok (lease_engine_refresh (fx->engine, &fx->by, lease));
+  assert_ok (fx_touch_id (fx, key));
+  assert_int_equal (fx_count_events (fx, LEASE_EVENT_STALE, 0), 1);
+  fx_getattr (fx, lease);
+  assert_ok (fx_touch_id (fx, key));
+  assert_int_equal (fx_count_events (fx, LEASE_EVENT_STALE, lease), 2);
+  /* This one is answered with the new ones, which hold until the next. */
+  for (unsigned i = 0; i < 3; i++)
+    assert_ok (fx_touch_id (fx, lease));
+  assert_int_equal (fx_count_events (fx, LEASE_EVENT_STALE, lease), 2);
+  assert_ok (fx_touch_id (fx, key));
+  assert_int_equal (fx_count_events (fx, LEASE_EVENT_STALE, lease), 3);
+  assert_int_equal (fx_count_events (fx, LEASE_EVENT_STALE, 0), 3);
+  fx_unpin (fx, lease);
+  fx_unpin (fx, key);
+}
+
 static void
 test_a_shortened_lease_makes_all_of_it_stale (void **state)
 {
@@ -1033,6 +1063,7 @@ main (void)
     fx_test (test_names_that_hold_for_too_long_are_told),
     fx_test (test_nothing_is_said_about_what_nobody_has_cached),
     fx_test (test_a_lengthened_lease_makes_its_own_directory_stale_alone),
+    fx_test (test_what_nobody_was_shown_is_not_told),
     fx_test (test_a_shortened_lease_makes_all_of_it_stale),
     fx_test (test_an_earlier_deadline_is_told),
   };
