@@ -187,8 +187,8 @@ lease_op_revoke (LeaseOp *op, Lease *lease)
   start_settling (op, lease, &op->engine->revoking);
   lease->revoking = true;
   lease_op_tell_stale (op, lease->directory, false);
-  op->revoked = lease->directory->id;
-  lease_op_settle_revoked (op, op->revoked);
+  if (lease_op_settle_revoked (op, lease->directory->id))
+    op->revoked = lease->directory->id;
 }
 
 bool

@@ -89,10 +89,10 @@ lease_op_end (LeaseOp *op)
 
   leave (op);
   for (bool more = revoked != 0; more;) {
+    lease_engine_let_in ();
     LeaseOp next = lease_op_begin (op->engine, op->by);
     more = lease_op_settle_revoked (&next, revoked);
     leave (&next);
-    lease_engine_let_in ();
   }
 }
 

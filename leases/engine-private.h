@@ -168,7 +168,7 @@ typedef struct {
   bool reveals;     /* it shows that something has ended of which the journal does not know yet */
   GArray *losers;   /* of uint64_t: nodes that rows have taken something from that kept them */
   GArray *values;   /* of LeaseValue: large ones, freed when the lock is open */
-  uint64_t revoked; /* a lease that is being revoked in this operation; 0: none */
+  uint64_t revoked; /* a lease that this operation revokes and has to go on with; 0: none */
   uint64_t cleared; /* a lease whose directory alone is left, for who revoked it; 0: none */
 } LeaseOp;
 
