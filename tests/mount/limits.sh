@@ -19,7 +19,7 @@ no_room() { fails 'No space left on device' "$1"; }
 
 test_own_memory_stays_within_the_limit_whatever_fills_it() {
   local kind place nodes blocks
-  start -o size=48m,nr_inodes=0
+  start -o size=24m,nr_inodes=0
   nodes=$(stat -f -c %c .)
   [ "$nodes" = 0 ]
   blocks=$(used_blocks)
@@ -29,7 +29,7 @@ test_own_memory_stays_within_the_limit_whatever_fills_it() {
     leases | keys) place=$mnt/leases ;;
     *) mkdir d ;;
     esac
-    within 49152 "$FILL" "$kind" "$place"
+    within 24576 "$FILL" "$kind" "$place"
     # There is no room for another file with a name and a value as large as they come.
     no_room 'head -c 40000 /dev/zero >more'
     wait_until sweep
@@ -40,17 +40,17 @@ test_own_memory_stays_within_the_limit_whatever_fills_it() {
 }
 
 # All of them in one directory. So many take sanitizers too long.
-test_own_a_million_files() {
-  start -o size=2g,nr_inodes=1m
+test_own_very_many_files() {
+  start -o size=2g,nr_inodes=256k
   ! sanitized || { stop && return; }
   lease a 1000
   mkdir d
   echo d >leases/a/keys
-  is 1048572 "$FILL" files d
+  is 262140 "$FILL" files d
   no_room 'touch more'
-  is '0 1048576' stat -f -c '%d %c' .
+  is '0 262144' stat -f -c '%d %c' .
   at_most $(($(used_blocks) * 4 + allowance)) resident_kib
-  rm d/1048571 d/0
+  rm d/262139 d/0
   touch more d/again
   no_room 'touch d/0'
   # They end all together, and their inodes are free at once.
