@@ -122,6 +122,9 @@ lease_engine_allocate (LeaseEngine *engine, const LeaseCaller *by, uint64_t id, 
     lease_plan_reserve (&op, node, offset, size);
   bool grows = !(mode & FALLOC_FL_KEEP_SIZE) && offset + size > node->value.size;
   plan_changed (&op, node, grows ? offset + size : node->value.size);
+  /* The kernel lets go of the attributes by itself, but other than after a write it would take those
+   * of before for new ones, where another answer is on its way with them. */
+  lease_op_tell_stale (&op, node, false);
   return lease_op_commit (&op);
 }
 

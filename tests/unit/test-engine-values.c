@@ -153,6 +153,21 @@ test_copying_goes_up_to_the_end_and_the_limit (void **state)
   assert_fails (EFBIG, copy (fx, "f", 0, "g", INT64_MAX, PAGE, &copied));
 }
 
+/* Of this the kernel lets go by itself, but it would take the attributes of before, which another
+ * answer is on its way with, for new ones. */
+static void
+test_allocating_makes_attributes_stale (void **state)
+{
+  Fixture *fx = *state;
+
+  fx_put (fx, "f", "hello");
+  uint64_t id = fx_pin (fx, "f");
+  fx_forget_events (fx);
+  assert_ok (allocate (fx, "f", KEEP, 0, PAGE));
+  assert_int_equal (fx_count_events (fx, LEASE_EVENT_STALE, id), 1);
+  fx_unpin (fx, id);
+}
+
 int
 main (void)
 {
@@ -160,6 +175,7 @@ main (void)
     fx_test (test_allocating_reserves_memory_and_sets_the_size),
     fx_test (test_punching_and_zeroing_leave_zeros),
     cmocka_unit_test (test_what_cannot_be_allocated_changes_nothing),
+    fx_test (test_allocating_makes_attributes_stale),
     fx_test (test_seeking_ends_at_the_end),
     cmocka_unit_test (test_copying_goes_up_to_the_end_and_the_limit),
   };
