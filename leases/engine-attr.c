@@ -55,9 +55,9 @@ lease_op_fill_attr (LeaseOp *op, LeaseNode *node, LeaseAttr *attr_out)
   if (S_ISDIR (node->mode) && node->dir->leased_count > 0)
     fresh_until = settle_directory (op, node);
   if (node->lease != NULL)
-    fresh_until = MIN (fresh_until, node->lease->due.deadline);
+    fresh_until = MIN (fresh_until, lease_op_show (op, node->lease));
   if (lease_is_directory_of_lease (node))
-    node->lease->shown = true;
+    node->lease->directory_shown = true;
   if (S_ISDIR (node->mode) && node->dir->entry_count > 0)
     node->dir->shown_until = MAX (node->dir->shown_until, fresh_until);
 

@@ -38,6 +38,19 @@ check_members (const Lease *lease)
 }
 
 static void
+check_deadline (const Sums *sums, const Lease *lease)
+{
+  LeaseTime deadline = lease->due.deadline;
+
+  if ((lease->holds != NULL) != (deadline == LEASE_TIME_NEVER))
+    g_error ("a lease must have no deadline exactly while it is held");
+  if (lease->holds != NULL)
+    deadline = lease_time_after (sums->engine->now, lease->granted_ns);
+  if (lease->shown_until > deadline)
+    g_error ("what is attached to a lease was shown for longer than it may last");
+}
+
+static void
 check_lease (Sums *sums, const Lease *lease)
 {
   sums->members += check_members (lease);
@@ -57,8 +70,8 @@ check_lease (Sums *sums, const Lease *lease)
     g_error ("a living lease must be in leases/");
   if (lease->holds != NULL && (lease->ended || lease->granted_ns == 0))
     g_error ("a lease is held that is not granted, or has ended");
-  if (!lease->ended && (lease->holds != NULL) != (lease->due.deadline == LEASE_TIME_NEVER))
-    g_error ("a lease must have no deadline exactly while it is held");
+  if (!lease->ended && !lease->shortening)
+    check_deadline (sums, lease);
   sums->holds += g_list_length (lease->holds);
   lease_engine_check_keys (sums->engine, lease);
 }

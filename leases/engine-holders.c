@@ -106,8 +106,7 @@ let_go (LeaseOp *op, LeaseHold *hold)
   if (lease->holds != NULL || lease->ended)
     return;
   lease_op_count_lease (op, lease);
-  lease_op_set_deadline (op, lease, lease_time_after (op->now, lease->granted_ns));
-  lease_op_tell_stale (op, lease->directory, false);
+  lease_op_let_run (op, lease);
 }
 
 void

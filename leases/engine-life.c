@@ -16,8 +16,18 @@ tell_shortened (LeaseOp *op, const Lease *lease)
     lease_op_tell_stale (op, node, true);
     lease_op_tell_names (op, node);
   }
+  lease_op_tell_stale (op, lease->directory, true);
   lease_op_tell_names (op, lease->directory);
-  lease_op_tell_stale (op, op->engine->leases_dir, false);
+}
+
+/* The directories of all that is attached may have been given out with a deadline that is too late
+ * now. */
+static void
+tell_directories (LeaseOp *op, const Lease *lease)
+{
+  for (const LeaseNode *node = lease->first_member; node != NULL; node = node->next_member)
+    lease_op_tell_directories (op, node, lease->due.deadline);
+  lease_op_tell_directories (op, lease->directory, lease->due.deadline);
 }
 
 void
@@ -25,17 +35,90 @@ lease_op_set_deadline (LeaseOp *op, Lease *lease, LeaseTime deadline)
 {
   LeaseEngine *engine = op->engine;
 
-  if (lease_queue_contains (&lease->due)) {
-    if (deadline < lease->due.deadline && !engine->loading)
-      tell_shortened (op, lease);
+  if (lease_queue_contains (&lease->due))
     lease_queue_update (engine->deadlines, &lease->due, deadline);
-  } else {
+  else
     lease_queue_insert (engine->deadlines, &lease->due, deadline);
-  }
   if (deadline < engine->told) {
     engine->told = deadline;
     op->earlier = true;
   }
+}
+
+/* A held lease may be let go at any time, and then has its TTL from that time on. */
+LeaseTime
+lease_op_show (LeaseOp *op, Lease *lease)
+{
+  LeaseTime until = lease->due.deadline;
+
+  if (lease->holds != NULL || lease->shortening)
+    until = MIN (until, lease_time_after (op->now, lease->granted_ns));
+  lease->shown_until = MAX (lease->shown_until, until);
+  return until;
+}
+
+/* Begins to give `lease` its granted TTL from now on, where that is less than was given out. */
+static void
+shorten (LeaseOp *op, Lease *lease)
+{
+  lease->shortening = true;
+  lease->shown_until = 0;
+  tell_shortened (op, lease);
+  op->shortened = lease->directory->id;
+}
+
+/* Gives it that deadline, unless it is held. While it was, nobody was told of a later one; but of
+ * its directories much else may have been told. */
+static void
+run_until (LeaseOp *op, Lease *lease, LeaseTime deadline)
+{
+  bool was_held = lease->due.deadline == LEASE_TIME_NEVER;
+
+  if (lease->holds != NULL)
+    return;
+  lease_op_set_deadline (op, lease, deadline);
+  if (was_held)
+    tell_directories (op, lease);
+}
+
+/* What is being shortened gets its deadline when that is done. */
+static void
+give_ttl (LeaseOp *op, Lease *lease)
+{
+  LeaseTime deadline = lease_time_after (op->now, lease->granted_ns);
+
+  if (lease->shortening)
+    return;
+  if (deadline < lease->shown_until)
+    shorten (op, lease);
+  else
+    run_until (op, lease, deadline);
+}
+
+void
+lease_op_let_run (LeaseOp *op, Lease *lease)
+{
+  LeaseTime deadline = lease_time_after (op->now, lease->granted_ns);
+
+  if (!lease->shortening)
+    run_until (op, lease, MAX (deadline, lease->shown_until));
+}
+
+bool
+lease_op_finish_shortening (LeaseOp *op, uint64_t id)
+{
+  LeaseNode *directory = lease_tree_node (op->engine->tree, id);
+  Lease *lease = directory == NULL ? NULL : directory->lease;
+
+  if (lease == NULL || !lease->shortening)
+    return false;
+  lease->shortening = false;
+  if (lease_is_over (lease, op->now))
+    return false;
+  give_ttl (op, lease);
+  if (!lease->shortening)
+    tell_directories (op, lease); /* what was given out meanwhile */
+  return lease->shortening;
 }
 
 void
@@ -62,21 +145,20 @@ lease_op_refresh (LeaseOp *op, Lease *lease, const LeaseNode *answered)
   else
     op->engine->counts.refreshed++;
   lease_op_count_lease (op, lease);
-  if (lease->holds == NULL)
-    lease_op_set_deadline (op, lease, lease_time_after (op->now, lease->granted_ns));
+  give_ttl (op, lease);
   lease->directory->mtime_ns = lease->directory->ctime_ns = op->by->wall_ns;
   lease->directory->dirty = true;
   /* To tell it costs a system call; and the kernel would not trust the answer either. */
-  if (lease->shown && lease->directory != answered) {
+  if (lease->directory_shown && lease->directory != answered) {
     lease_op_tell_stale (op, lease->directory, false);
-    lease->shown = false;
+    lease->directory_shown = false;
   }
 }
 
 int64_t
 lease_left_ns (const Lease *lease, LeaseTime now)
 {
-  if (lease->granted_ns == 0 || lease->holds != NULL)
+  if (lease->granted_ns == 0 || lease->holds != NULL || lease->shortening)
     return lease->granted_ns;
   return MAX (lease->due.deadline - now, 0);
 }

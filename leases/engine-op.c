@@ -85,9 +85,14 @@ leave (LeaseOp *op)
 void
 lease_op_end (LeaseOp *op)
 {
-  uint64_t revoked = op->revoked;
+  uint64_t revoked = op->revoked, shortened = op->shortened;
 
   leave (op);
+  for (bool more = shortened != 0; more;) {
+    LeaseOp next = lease_op_begin (op->engine, op->by);
+    more = lease_op_finish_shortening (&next, shortened);
+    leave (&next);
+  }
   for (bool more = revoked != 0; more;) {
     lease_engine_let_in ();
     LeaseOp next = lease_op_begin (op->engine, op->by);
@@ -415,10 +420,14 @@ lease_op_tell_names (LeaseOp *op, LeaseNode *node)
 void
 lease_op_tell_attached (LeaseOp *op, LeaseNode *node)
 {
-  LeaseTime deadline = node->lease->due.deadline;
-
   lease_op_tell_stale (op, node, false);
   lease_op_tell_names (op, node);
+  lease_op_tell_directories (op, node, node->lease->due.deadline);
+}
+
+void
+lease_op_tell_directories (LeaseOp *op, const LeaseNode *node, LeaseTime deadline)
+{
   for (const LeaseName *name = node->names; name != NULL; name = name->next) {
     LeaseDir *dir = name->parent->dir;
     if (dir->shown_until > deadline) {

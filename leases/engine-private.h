@@ -41,14 +41,17 @@ struct Lease {
   bool settled; /* ended or parting */
   bool awaited; /* who revoked it will remove the directory: see lease_engine_revoke() */
   bool parting;
-  bool shown;    /* attributes of the directory have been given out since these were last told to be
-                    wrong */
-  uint8_t phase; /* the LeasePhase that it is counted in */
-  uint8_t end;   /* LeaseEnd: why it ends */
+  bool shortening;      /* until all has been told that was shown for longer than its new TTL, that
+                           does not count, and its deadline is the one that it had */
+  bool directory_shown; /* attributes of the directory, since these were last told to be wrong */
+  uint8_t phase;        /* the LeasePhase that it is counted in */
+  uint8_t end;          /* LeaseEnd: why it ends */
   uint16_t modes[LEASE_FILE_LAST + 1];
-  uint64_t end_batch;   /* with which batch of LeaseEngine.unwritten its end is written; 0: that has
+  uint64_t end_batch; /* with which batch of LeaseEngine.unwritten its end is written; 0: that has
                          not been noted */
-  LeaseNode *directory; /* leases/ID; not one of the members */
+  LeaseTime shown_until; /* no attribute or name of what is attached holds for longer, if it was
+                            given out since `shortening` was last set */
+  LeaseNode *directory;  /* leases/ID; not one of the members */
   LeaseNode *first_member, *last_member; /* of all else that is attached */
   LeaseNode *unsettled;  /* settling, revoking: the first member whose directories have not been
                            told */
@@ -161,15 +164,16 @@ typedef struct {
   GArray *idle;  /* the same, of holders that hold nothing any more */
   bool earlier;
   bool ended;
-  bool changes;     /* it has its turn, or has had to give up waiting for it: */
-  bool busy;        /* (the reaper only) */
-  bool committed;   /* the journal has been given something */
-  bool unwritten;   /* it has added to LeaseEngine.unwritten or .held */
-  bool reveals;     /* it shows that something has ended of which the journal does not know yet */
-  GArray *losers;   /* of uint64_t: nodes that rows have taken something from that kept them */
-  GArray *values;   /* of LeaseValue: large ones, freed when the lock is open */
-  uint64_t revoked; /* a lease that this operation revokes and has to go on with; 0: none */
-  uint64_t cleared; /* a lease whose directory alone is left, for who revoked it; 0: none */
+  bool changes;       /* it has its turn, or has had to give up waiting for it: */
+  bool busy;          /* (the reaper only) */
+  bool committed;     /* the journal has been given something */
+  bool unwritten;     /* it has added to LeaseEngine.unwritten or .held */
+  bool reveals;       /* it shows that something has ended of which the journal does not know yet */
+  GArray *losers;     /* of uint64_t: nodes that rows have taken something from that kept them */
+  GArray *values;     /* of LeaseValue: large ones, freed when the lock is open */
+  uint64_t revoked;   /* a lease that this operation revokes and has to go on with; 0: none */
+  uint64_t cleared;   /* a lease whose directory alone is left, for who revoked it; 0: none */
+  uint64_t shortened; /* a lease that this operation has begun to shorten; 0: none */
 } LeaseOp;
 
 LeaseOp lease_op_begin (LeaseEngine *engine, const LeaseCaller *by);
@@ -359,9 +363,12 @@ void lease_remove_member (Lease *lease, LeaseNode *node);
 void lease_op_tell_stale (LeaseOp *op, LeaseNode *node, bool parents);
 
 /* `node` has come to be attached: cached attributes and names of it are wrong, and those of its
- * directories, if what has been given out of them (LeaseDir.shown_until) holds beyond the deadline
- * of its lease. */
+ * directories as below. */
 void lease_op_tell_attached (LeaseOp *op, LeaseNode *node);
+
+/* Something in the directories that have `node` ends then: cached attributes of those are wrong
+ * where what has been given out of them (LeaseDir.shown_until) holds beyond that. */
+void lease_op_tell_directories (LeaseOp *op, const LeaseNode *node, LeaseTime deadline);
 
 /* So are its names, though the kernel looks at the attributes before it trusts them in nearly all
  * calls: to look at them, at the end, it need only be told at leisure. */
@@ -435,6 +442,17 @@ void lease_op_set_deadline (LeaseOp *op, Lease *lease, LeaseTime deadline);
 /* Gives `lease` its granted TTL from now on; where it is held, from when it is let go. `answered`:
  * the node that the caller is given attributes of, or NULL. */
 void lease_op_refresh (LeaseOp *op, Lease *lease, const LeaseNode *answered);
+
+/* Nobody holds `lease` any more: gives it its granted TTL from now on. */
+void lease_op_let_run (LeaseOp *op, Lease *lease);
+
+/* What has been given out for longer than the new TTL of lease `id` has been told to be wrong. The
+ * TTL counts from now on. Returns whether it has become shorter still, and this is to be done again
+ * when that has been told. */
+bool lease_op_finish_shortening (LeaseOp *op, uint64_t id);
+
+/* How long attributes and names of what is attached hold, if they are given out now. */
+LeaseTime lease_op_show (LeaseOp *op, Lease *lease);
 
 /* What `ttl` shows, to the nanosecond. */
 int64_t lease_left_ns (const Lease *lease, LeaseTime now);

@@ -18,6 +18,8 @@ record_event (LeaseEvent event, uint64_t id, void *data)
   FixtureEvent record = { event, id };
 
   g_array_append_val (fx->events, record);
+  if (fx->on_event != NULL)
+    fx->on_event (fx, event, id);
   if ((event == LEASE_EVENT_REVEALS || (event == LEASE_EVENT_UNWRITTEN && !fx->lazy)) &&
       !fake_is_committing (fx->fake))
     lease_engine_flush (fx->engine, &fx->by, false);

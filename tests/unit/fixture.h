@@ -27,7 +27,8 @@ typedef struct {
   uint64_t id;
 } FixtureEvent;
 
-typedef struct {
+typedef struct Fixture Fixture;
+struct Fixture {
   LeaseEngineConfig config;
   Fake *fake;
   LeaseEngine *engine;
@@ -36,7 +37,10 @@ typedef struct {
   bool unchecked; /* the tree is too large to be checked after each verb */
   GArray *events; /* of FixtureEvent */
   GString *text;  /* what the last verb that returns text returned */
-} Fixture;
+
+  /* Called with each event, or NULL. */
+  void (*on_event) (Fixture *fx, LeaseEvent event, uint64_t id);
+};
 
 /* With the defaults where `config` is NULL: root, nearly no limits. Time begins at 1,000 s. */
 Fixture *fx_new (const LeaseEngineConfig *config);

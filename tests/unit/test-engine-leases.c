@@ -980,6 +980,48 @@ test_a_shortened_lease_makes_all_of_it_stale (void **state)
   }
 }
 
+/* It takes longer than the new TTL to tell that the old one is wrong. */
+static void
+be_slow (Fixture *fx, LeaseEvent event, uint64_t id)
+{
+  LeaseAttr attr;
+
+  if (event != LEASE_EVENT_STALE)
+    return;
+  assert_ok (lease_engine_getattr (fx->engine, &fx->by, id, &attr));
+  if (!S_ISREG (attr.mode))
+    return;
+  fx->by.now += SECOND;
+  assert_ok (lease_engine_getattr (fx->engine, &fx->by, id, &attr));
+  assert_int_equal (attr.fresh_until, fx->by.now + SECOND);
+}
+
+/* What has been told that the new TTL counts, and what has not yet, end together. */
+static void
+test_a_shorter_ttl_counts_when_all_have_been_told (void **state)
+{
+  Fixture *fx = *state;
+  LeaseInfo info;
+
+  fx_lease (fx, "A", 100 * SECOND);
+  fx_key (fx, "key1", "A");
+  fx_key (fx, "key2", "A");
+  uint64_t key1 = fx_pin (fx, "key1"), key2 = fx_pin (fx, "key2");
+  uint64_t lease = fx_find (fx, "leases/A");
+  fx_forget_events (fx);
+  fx->on_event = be_slow;
+  assert_ok (lease_engine_grant (fx->engine, &fx->by, lease, SECOND));
+  fx->on_event = NULL;
+  assert_true (fx_count_events (fx, LEASE_EVENT_STALE, 0) >= 3);
+  assert_ok (lease_engine_info (fx->engine, &fx->by, lease, &info));
+  assert_int_equal (info.left_ns, SECOND);
+  fx_wait (fx, SECOND);
+  assert_fails (ESTALE, fx_getattr (fx, key1));
+  assert_fails (ESTALE, fx_getattr (fx, key2));
+  fx_unpin (fx, key1);
+  fx_unpin (fx, key2);
+}
+
 static void
 test_an_earlier_deadline_is_told (void **state)
 {
@@ -1065,6 +1107,7 @@ main (void)
     fx_test (test_a_lengthened_lease_makes_its_own_directory_stale_alone),
     fx_test (test_what_nobody_was_shown_is_not_told),
     fx_test (test_a_shortened_lease_makes_all_of_it_stale),
+    fx_test (test_a_shorter_ttl_counts_when_all_have_been_told),
     fx_test (test_an_earlier_deadline_is_told),
   };
 

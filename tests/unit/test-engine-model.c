@@ -409,7 +409,8 @@ expect_model_lease (const Model *model, int lease)
   assert_int_equal (info.left_ns, it->granted_ns == 0 || is_held (it)
                                       ? it->granted_ns
                                       : it->deadline - model->fx->by.now);
-  assert_int_equal (info.directory.fresh_until, it->deadline);
+  assert_int_equal (info.directory.fresh_until,
+                    is_held (it) ? model->fx->by.now + it->granted_ns : it->deadline);
   for (unsigned i = 0; i < NAMES; i++)
     if (model->file_of[i] != NONE && model->lease_of[model->file_of[i]] == lease)
       g_string_append_printf (keys, "%s%s", keys->len > 0 ? " " : "", name_of[i]);
