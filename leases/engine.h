@@ -237,7 +237,8 @@ bool lease_engine_settle_revoked (LeaseEngine *engine, const LeaseCaller *by, ui
 /* Whether LEASE_EVENT_CLEARED has been told of it, or nothing is left at all. */
 bool lease_engine_is_cleared (LeaseEngine *engine, uint64_t id);
 
-/* -ENOENT: it is gone already. With any other error it is cleaned up like all else. */
+/* -ENOENT: it is gone already. Where the journal does not take it, the directory is cleaned up like all
+ * else: revoked it is. */
 int lease_engine_part (LeaseEngine *engine, const LeaseCaller *by, uint64_t id);
 
 /* Nobody will call lease_engine_part(): the directory is cleaned up like all else. */
