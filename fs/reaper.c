@@ -15,6 +15,7 @@
 
 #include "fs/flusher.h"
 #include "fs/notifier.h"
+#include "fs/proc.h"
 #include "fs/watchers.h"
 
 #include <errno.h>
@@ -114,24 +115,49 @@ close_own (int fd)
   close_range (fd, fd, 0);
 }
 
+/* Opens `path`, if all of the file system is mounted there; else -1: something else may have been
+ * mounted on top or instead. */
+static int
+open_root (const FsReaper *reaper, const char *path)
+{
+  struct stat st;
+  /* A detached clone of the mount keeps nobody from unmounting the mount itself. Making one takes
+   * root's rights. */
+  int root = open_tree (AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+
+  if (root < 0)
+    root = open (path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  if (root < 0 || (fstat (root, &st) == 0 && st.st_dev == reaper->device &&
+                   st.st_ino == fs_ino (LEASE_ROOT, LEASE_FILE_NONE)))
+    return root;
+  close_own (root);
+  return -1;
+}
+
+/* The mount may have been moved, or there may be others. */
+static int
+open_elsewhere (const FsReaper *reaper)
+{
+  g_autoptr (GArray) mounts = fs_proc_mounts ();
+  int root = -1;
+
+  for (unsigned i = 0; mounts != NULL && i < mounts->len && root < 0; i++) {
+    const FsMount *mount = &g_array_index (mounts, FsMount, i);
+    if (mount->device == reaper->device)
+      root = open_root (reaper, mount->point);
+  }
+  return root;
+}
+
 static void
 batch_open (const FsReaper *reaper, Batch *batch)
 {
-  struct stat st;
-
   if (batch->opened)
     return;
   batch->opened = true;
-  /* A detached clone of the mount keeps nobody from unmounting the mount itself. Making one takes
-   * root's rights. */
-  batch->root = open_tree (AT_FDCWD, reaper->mountpoint, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+  batch->root = open_root (reaper, reaper->mountpoint);
   if (batch->root < 0)
-    batch->root = open (reaper->mountpoint, O_PATH | O_DIRECTORY | O_CLOEXEC);
-  /* Something else may have been mounted there, on top or instead. */
-  if (batch->root >= 0 && (fstat (batch->root, &st) != 0 || st.st_dev != reaper->device)) {
-    close_own (batch->root);
-    batch->root = -1;
-  }
+    batch->root = open_elsewhere (reaper);
 }
 
 static void

@@ -7,6 +7,8 @@
 
 #include "fs/watchers.h"
 
+#include "fs/proc.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -27,8 +29,6 @@
 
 #define MAX_DESCRIPTORS 1000000
 #define MAX_PASSES 10
-/* Of what one descriptor watches, as text. */
-#define MAX_TEXT ((size_t)64 << 20)
 
 struct FsWatchers {
   unsigned device;    /* as the kernel writes it */
@@ -37,25 +37,6 @@ struct FsWatchers {
   GHashTable *looked_at;
   unsigned descriptors; /* that have been looked at */
 };
-
-/* System calls, since the table of files may be another one than the sanitizers believe. */
-static char *
-read_file (const char *path)
-{
-  g_autoptr (GString) text = g_string_new (NULL);
-  char piece[4096];
-  int fd = syscall (SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
-  long size = 0;
-
-  if (fd < 0)
-    return NULL;
-  while (text->len < MAX_TEXT && (size = syscall (SYS_read, fd, piece, sizeof piece)) > 0)
-    g_string_append_len (text, piece, size);
-  int error = size == 0 ? 0 : size < 0 ? errno : EFBIG;
-  syscall (SYS_close, fd);
-  errno = error;
-  return error == 0 ? g_string_free (g_steal_pointer (&text), FALSE) : NULL;
-}
 
 /* What a process that has just gone leaves behind: nobody watches there. */
 static bool
@@ -128,7 +109,7 @@ look_at_descriptor (FsWatchers *watchers, const char *folder, int fd)
     return true;
 
   g_autofree char *info = g_strdup_printf ("%sinfo/%d", folder, fd);
-  g_autofree char *text = read_file (info);
+  g_autofree char *text = fs_proc_read (info);
   if (text == NULL)
     return is_gone (errno);
   g_auto (GStrv) lines = g_strsplit (text, "\n", -1);
@@ -175,20 +156,15 @@ look_at_all (FsWatchers *watchers)
 
 /* Whether no mount of the device is one that other mount namespaces may have as well. */
 static bool
-is_private (dev_t device)
+is_private (const GArray *mounts, dev_t device)
 {
-  g_autofree char *text = read_file ("/proc/self/mountinfo");
-  g_auto (GStrv) lines = text == NULL ? NULL : g_strsplit (text, "\n", -1);
   bool found = false;
 
-  for (char **line = lines; line != NULL && *line != NULL; line++) {
-    char *end = strstr (*line, " - ");
-    unsigned major_number, minor_number;
-    if (end == NULL || sscanf (*line, "%*d %*d %u:%u", &major_number, &minor_number) != 2 ||
-        makedev (major_number, minor_number) != device)
+  for (unsigned i = 0; i < mounts->len; i++) {
+    const FsMount *mount = &g_array_index (mounts, FsMount, i);
+    if (mount->device != device)
       continue;
-    *end = '\0';
-    if (strstr (*line, " shared:") != NULL || strstr (*line, " master:") != NULL)
+    if (mount->spreads)
       return false;
     found = true;
   }
@@ -206,16 +182,15 @@ may_see_hidden (void)
          (data[CAP_TO_INDEX (CAP_SYS_PTRACE)].effective & CAP_TO_MASK (CAP_SYS_PTRACE)) != 0;
 }
 
-/* Whether /proc may leave out processes of others, as if there were none. */
 static bool
-may_hide (void)
+may_hide (const GArray *mounts)
 {
-  g_autofree char *text = read_file ("/proc/self/mountinfo");
-  g_auto (GStrv) lines = text == NULL ? NULL : g_strsplit (text, "\n", -1);
-  bool hides = lines == NULL;
+  bool hides = false;
 
-  for (char **line = lines; line != NULL && *line != NULL; line++)
-    hides |= strstr (*line, " / /proc ") != NULL && strstr (*line, "hidepid=") != NULL;
+  for (unsigned i = 0; i < mounts->len; i++) {
+    const FsMount *mount = &g_array_index (mounts, FsMount, i);
+    hides |= mount->hides && strcmp (mount->root, "/") == 0 && strcmp (mount->point, "/proc") == 0;
+  }
   return hides;
 }
 
@@ -225,12 +200,14 @@ may_hide (void)
 static bool
 are_all_shown (dev_t device)
 {
+  g_autoptr (GArray) mounts = fs_proc_mounts ();
   struct stat st;
   char self[32] = "";
 
-  return readlink ("/proc/self", self, sizeof self - 1) > 0 && atoi (self) == getpid () &&
-         stat ("/proc/self/ns/pid", &st) == 0 && (may_see_hidden () || !may_hide ()) &&
-         (st.st_ino == INITIAL_PID_NAMESPACE || is_private (device));
+  return mounts != NULL && readlink ("/proc/self", self, sizeof self - 1) > 0 &&
+         atoi (self) == getpid () && stat ("/proc/self/ns/pid", &st) == 0 &&
+         (may_see_hidden () || !may_hide (mounts)) &&
+         (st.st_ino == INITIAL_PID_NAMESPACE || is_private (mounts, device));
 }
 
 FsWatchers *

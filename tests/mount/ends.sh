@@ -59,6 +59,26 @@ test_watchers_see_a_revocation() {
   kill "$watcher"
 }
 
+# It is not where the daemon has mounted it any more.
+test_own_watchers_see_the_end_wherever_the_mount_is() {
+  start
+  mkdir d "$work/other place"
+  lease a 100
+  echo v >d/key
+  echo d/key >leases/a/keys
+  mount --bind "$mnt" "$work/other place"
+  cd "$work/other place"
+  umount -l "$mnt"
+  watch -e delete --format '%e %w%f' d leases
+  echo 0.3 >leases/a/ttl
+  wait_until grep -qx 'DELETE,ISDIR leases/a' "$work/events"
+  kill "$watcher"
+  is 'DELETE d/key' head -n 1 "$work/events"
+  cd /
+  umount "$work/other place"
+  wait "$daemon"
+}
+
 test_the_watched_file_sees_its_own_end() {
   lease a 100
   echo v >key
