@@ -11,7 +11,9 @@
  *
  * SQLite adds a transaction to the log's index when it is in the log. If there is no room on the
  * disk for that, the transaction fails, and yet who reads the log after a crash finds it. So its
- * place in the index is made before its last frame is written.
+ * place in the index is made before its last frame is written. SQLite makes it by one byte in each
+ * 4096, and writes the others through memory: where the disk has smaller blocks and is full, that
+ * kills the process (SIGBUS). So all of them get their place before SQLite is given the memory.
  *
  * The locks: the right to write stays where it is (`has_right`). Then the connection that has it is
  * the only one to make a change known, and what others copy into the database is never newer than
@@ -26,6 +28,8 @@
 #include <glib.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 enum {
   LOG_HEADER_SIZE = 32,
@@ -119,12 +123,11 @@ note_piece (File *file, const unsigned char *data, int size)
   return true;
 }
 
-/* Makes the place in the index for a page of the log. That the disk is full SQLite says of writes
- * only. */
+/* Makes the place in the index for a page of the log. */
 static int
 make_place (File *file, int size, int64_t offset)
 {
-  sqlite3_file *database = file->database != NULL ? file->database->real : NULL;
+  sqlite3_file *database = file->database != NULL ? &file->database->base : NULL;
   int64_t before = (offset - LOG_HEADER_SIZE) / (size + FRAME_HEADER_SIZE);
   int region = (int)((before + REGION_FRAMES - FIRST_REGION_FRAMES) / REGION_FRAMES);
   void volatile *memory;
@@ -133,8 +136,6 @@ make_place (File *file, int size, int64_t offset)
   if (database == NULL || region < file->regions)
     return SQLITE_OK;
   code = database->pMethods->xShmMap (database, region, REGION_SIZE, 1, &memory);
-  if (code == SQLITE_IOERR_SHMSIZE && (errno == ENOSPC || errno == EDQUOT))
-    return SQLITE_FULL;
   if (code == SQLITE_OK)
     file->regions = region + 1;
   return code;
@@ -212,6 +213,38 @@ close_file (sqlite3_file *base)
   int code = file->real->pMethods->xClose (file->real);
 
   g_clear_pointer (&file->run, g_byte_array_unref);
+  return code;
+}
+
+/* The index */
+
+/* Linux before 5.14 does not know how. */
+static int
+make_blocks (void volatile *memory, int size)
+{
+  uintptr_t page_size = (uintptr_t)sysconf (_SC_PAGESIZE);
+  uintptr_t begin = (uintptr_t)memory / page_size * page_size;
+
+  if (madvise ((void *)begin, (uintptr_t)memory + (uintptr_t)size - begin, MADV_POPULATE_WRITE) ==
+      0)
+    return SQLITE_OK;
+  return errno == EFAULT ? SQLITE_FULL : errno == EINVAL ? SQLITE_OK : SQLITE_IOERR_SHMMAP;
+}
+
+/* That the disk is full SQLite says of writes only. It keeps what is in `memory_out` though this
+ * fails. */
+static int
+map_shared (sqlite3_file *base, int page, int size, int extend, void volatile **memory_out)
+{
+  int code = real_of (base)->pMethods->xShmMap (real_of (base), page, size, extend, memory_out);
+
+  if (code == SQLITE_IOERR_SHMSIZE && (errno == ENOSPC || errno == EDQUOT))
+    return SQLITE_FULL;
+  if (code != SQLITE_OK || *memory_out == NULL)
+    return code;
+  code = make_blocks (*memory_out, size);
+  if (code != SQLITE_OK)
+    *memory_out = NULL;
   return code;
 }
 
@@ -349,12 +382,6 @@ static int
 characteristics (sqlite3_file *base)
 {
   return real_of (base)->pMethods->xDeviceCharacteristics (real_of (base));
-}
-
-static int
-map_shared (sqlite3_file *base, int page, int size, int extend, void volatile **memory_out)
-{
-  return real_of (base)->pMethods->xShmMap (real_of (base), page, size, extend, memory_out);
 }
 
 static void

@@ -10,6 +10,22 @@ on_disk_of() {
   on "$state"
 }
 
+# on_blocks_of BYTES SIZE: a state file on a disk of that size with blocks of so many bytes.
+on_blocks_of() {
+  truncate -s "$2" "$work/image"
+  mke2fs -q -F -t ext4 -O ^has_journal -b "$1" -m 0 "$work/image"
+  mount -o loop "$work/image" "$disk"
+  on "$state"
+}
+
+# fill_disk_up_to KIB: so much stays free.
+fill_disk_up_to() {
+  cat /dev/zero >"$disk/filler" 2>/dev/null || true
+  dd if=/dev/zero of="$disk/filler2" bs=512 status=none 2>/dev/null || true
+  truncate -s "-${1}K" "$disk/filler"
+  sync -f "$disk"
+}
+
 leave_disk() {
   stop
   umount "$disk"
@@ -40,6 +56,42 @@ test_own_a_full_disk_stops_writing_and_nothing_else() {
   restart_after_crash
   sha256sum --quiet -c "$work/sums"
   is hello cat key
+  leave_disk
+}
+
+# puts COUNT: one after the other, each of a page of the log, until one fails.
+puts() {
+  local i
+  for ((i = 0; i < $1; i++)); do
+    echo "$i" 2>/dev/null >key || break
+  done
+}
+
+head_of_log() { head -c 32 "$state-wal" | sha256sum; }
+log_begins_anew() { echo x >key && [ "$(head_of_log)" != "$1" ]; }
+
+# The log's index is written by way of memory, where a full disk would be the end of the process. (Its second part begins with the log's 4063rd page; that the log begins anew in
+# the file that it has leaves room for that many.)
+test_own_a_full_disk_with_small_blocks_ends_nothing() {
+  local before
+  on_blocks_of 1024 64M
+  echo hello >other
+  before=$(head_of_log)
+  for _ in $(seq 140); do head -c 131072 /dev/zero >large; done
+  wait_until log_begins_anew "$before"
+  restart_after_crash
+  fill_disk_up_to 16
+  puts 4500
+  is hello cat other
+  crash
+  # Now there is no room for the first part either.
+  rm -f "$state-shm"
+  fill_disk_up_to 12
+  if timeout 20 "$LEASEFS" "$state" "$mnt" -f 2>"$work/stderr"; then return 1; fi
+  grep -q "^leasefs: $state: cannot be used: .*full" "$work/stderr" || { cat "$work/stderr"; return 1; }
+  rm "$disk"/filler*
+  on "$state"
+  is hello cat other
   leave_disk
 }
 
