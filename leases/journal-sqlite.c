@@ -19,6 +19,7 @@
 #include "leases/state-statements.h"
 #include "leases/trouble.h"
 
+#include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -386,18 +387,40 @@ forget_nodes (Journal *self, const LeaseRow *rows, size_t count)
     }
 }
 
-static int
+static void
 note_result (Journal *self)
 {
   sqlite3 *db = self->file->db;
 
-  if (self->code == SQLITE_OK) {
+  if (self->code == SQLITE_OK)
     lease_trouble_end (&self->keeping, self->file->real_path);
-    return 0;
+  else
+    lease_trouble_begin (&self->keeping, self->file->real_path,
+                         lease_state_file_reason (db, self->code), sqlite3_errmsg (db));
+}
+
+/* One transaction. Somebody hears of it if it fails, unless it is for want of room and will be tried
+ * `again`. */
+static int
+commit_once (Journal *self, const LeaseRow *rows, size_t count, bool again)
+{
+  int result = 0;
+
+  pthread_mutex_lock (&self->file->lock);
+  write_all (self, rows, count);
+  if (self->code != SQLITE_OK)
+    result = lease_state_file_errno (self->file->db, self->code);
+  if (result != -ENOSPC || !again)
+    note_result (self);
+  if (result == 0) {
+    lease_state_log_note_commit (self->log);
+    forget_nodes (self, rows, count);
+  } else if (!sqlite3_get_autocommit (self->file->db)) {
+    self->code = SQLITE_OK;
+    run (self, LEASE_STATEMENT_ROLLBACK);
   }
-  lease_trouble_begin (&self->keeping, self->file->real_path,
-                       lease_state_file_reason (db, self->code), sqlite3_errmsg (db));
-  return lease_state_file_errno (db, self->code);
+  pthread_mutex_unlock (&self->file->lock);
+  return result;
 }
 
 static bool
@@ -409,6 +432,7 @@ has_stored (const LeaseRow *rows, size_t count)
   return false;
 }
 
+/* Where there is no room, that of the log is used again. */
 static int
 commit (LeaseJournal *journal, const LeaseRow *rows, size_t count)
 {
@@ -420,17 +444,11 @@ commit (LeaseJournal *journal, const LeaseRow *rows, size_t count)
     return 0;
   start = lease_clock_now ();
   lease_state_log_make_room (self->log);
-  pthread_mutex_lock (&self->file->lock);
-  write_all (self, rows, count);
-  result = note_result (self);
-  if (result == 0) {
-    lease_state_log_note_commit (self->log);
-    forget_nodes (self, rows, count);
-  } else if (!sqlite3_get_autocommit (self->file->db)) {
-    self->code = SQLITE_OK;
-    run (self, LEASE_STATEMENT_ROLLBACK);
+  result = commit_once (self, rows, count, true);
+  if (result == -ENOSPC) {
+    lease_state_log_reclaim (self->log);
+    result = commit_once (self, rows, count, false);
   }
-  pthread_mutex_unlock (&self->file->lock);
   lease_histogram_add (&self->commits, lease_clock_now () - start);
   if (result != 0)
     __atomic_fetch_add (&self->commit_errors, 1, __ATOMIC_RELAXED);

@@ -20,6 +20,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 /* How long to wait for somebody who looks at the file with another program and has locked it. */
@@ -538,6 +539,31 @@ lease_state_file_lend_right (LeaseStateFile *file)
   pthread_mutex_lock (&file->lock);
   lease_state_vfs_lend_right (database_of (file->db));
   pthread_mutex_unlock (&file->lock);
+}
+
+int64_t
+lease_state_file_growth (LeaseStateFile *file)
+{
+  int64_t pages = 0;
+  struct stat info;
+  int code;
+
+  pthread_mutex_lock (&file->lock);
+  code = ask (file->db, "PRAGMA page_count", &pages);
+  pthread_mutex_unlock (&file->lock);
+  if (code != SQLITE_OK || fstat (file->fd, &info) != 0)
+    return 0;
+  return MAX (pages * file->page_size - info.st_size, 0);
+}
+
+int64_t
+lease_state_file_room (const LeaseStateFile *file)
+{
+  struct statvfs info;
+
+  if (fstatvfs (file->fd, &info) != 0 || info.f_blocks == 0)
+    return INT64_MAX;
+  return (int64_t)MIN (info.f_bavail, INT64_MAX / MAX (info.f_frsize, 1)) * (int64_t)info.f_frsize;
 }
 
 static void

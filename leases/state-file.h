@@ -49,6 +49,13 @@ bool lease_state_file_approve (LeaseStateFile *file, GError **error);
 /* For `log_db`, which else cannot empty the log. Until the next transaction, without `lock`. */
 void lease_state_file_lend_right (LeaseStateFile *file);
 
+/* By how many bytes the database grows when its log is copied into it; 0 also if that cannot be told.
+ * Without `lock`. */
+int64_t lease_state_file_growth (LeaseStateFile *file);
+
+/* How many bytes are free on its disk; INT64_MAX if that cannot be told. Any thread. */
+int64_t lease_state_file_room (const LeaseStateFile *file);
+
 /* Closing it shall leave the log beside it after all: the disk cannot be trusted. */
 void lease_state_file_keep_log (LeaseStateFile *file);
 

@@ -21,6 +21,7 @@
 #include "leases/trouble.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdatomic.h>
 
 /* The log is emptied when it has pages of this size together. With half of that commits cost a
@@ -34,6 +35,16 @@
  * few turns. */
 #define LOG_LAST (1 << 20)
 #define TURNS_MAX 4
+
+/* What is new in the log takes room in the database when it is copied, which the log itself may have
+ * taken by then. So after each LOOK_EVERY of log it is seen to that there is more than for that by
+ * LOG_SPARE. */
+#define LOOK_EVERY (128 << 10)
+#define LOG_SPARE (1 << 20)
+
+/* Where there is no room for more log, and it could not be emptied either, that is tried again after
+ * this time: it takes some. */
+#define RECLAIM_INTERVAL LEASE_SECOND
 
 /* What nobody asks to be synced is synced this long after it was written: the kernel does not tell
  * filesystems like this one of syncfs(2). */
@@ -49,8 +60,9 @@ typedef struct {
 struct LeaseStateLog {
   LeaseStateFile *file;
   atomic_uint_fast64_t commits; /* since it was opened; changes under file->lock */
-  atomic_int pages;             /* how long the log is; changes under file->lock */
+  atomic_int pages;             /* how long the log is, at most; changes under file->lock */
   atomic_bool stuck;            /* the last attempt to empty it has failed */
+  int looked_at;                /* `pages` then; of the one who commits */
   LeaseHistogram syncs;         /* atomic */
   atomic_uint_fast64_t sync_errors;
 
@@ -59,6 +71,7 @@ struct LeaseStateLog {
   uint64_t synced; /* of `commits` */
   LeaseTrouble syncing, copying;
   LeaseTime synced_at;
+  LeaseTime reclaim_at; /* not before */
 };
 
 static int
@@ -70,12 +83,23 @@ take_length (void *data, sqlite3 *db, const char *name, int pages)
   return SQLITE_OK;
 }
 
+/* How many pages there may be in the log, by its size. */
+static int
+count_pages (const LeaseStateFile *file)
+{
+  sqlite3_int64 size = 0;
+
+  file->log->pMethods->xFileSize (file->log, &size);
+  return (int)MIN (size / file->page_size, INT_MAX);
+}
+
 LeaseStateLog *
 lease_state_log_new (LeaseStateFile *file)
 {
   LeaseStateLog *log = g_new0 (LeaseStateLog, 1);
 
   log->file = file;
+  log->pages = count_pages (file);
   log->log.handle = file->log;
   log->log.unsure = file->had_log;
   log->data.handle = file->data;
@@ -212,7 +236,8 @@ lease_state_log_sync (LeaseStateLog *log)
   return result;
 }
 
-/* After an attempt to copy. Somebody who reads the file is no trouble. */
+/* After an attempt to copy. Somebody who reads the file is no trouble here, and syncing that fails
+ * is told of elsewhere. */
 static void
 note_copied_locked (LeaseStateLog *log, int code)
 {
@@ -221,7 +246,7 @@ note_copied_locked (LeaseStateLog *log, int code)
 
   if (code == SQLITE_OK)
     lease_trouble_end (&log->copying, log->file->real_path);
-  else if ((code & 0xff) != SQLITE_BUSY)
+  else if ((code & 0xff) != SQLITE_BUSY && code != SQLITE_IOERR_FSYNC)
     lease_trouble_begin (&log->copying, log->file->real_path, cause != 0 ? cause : EIO,
                          sqlite3_errstr (code));
 }
@@ -238,28 +263,27 @@ checkpoint_locked (LeaseStateLog *log, int mode, int *left_out)
   if (code == SQLITE_IOERR_FSYNC) {
     log->log.unsure = log->data.unsure = true;
     note_result_locked (log, code, sqlite3_system_errno (log->file->log_db));
-  } else {
-    note_copied_locked (log, code);
   }
   *left_out = atomic_load_explicit (&log->pages, memory_order_relaxed) - copied;
   return code != SQLITE_OK ? code : copied < length ? SQLITE_BUSY : SQLITE_OK;
 }
 
 /* Both files are synced apart from the copying, so that the last part has little to sync. (SQLite
- * does not sync the database unless it has copied all.) Returns whether it is worth going on. */
-static bool
+ * does not sync the database unless it has copied all.) Returns an SQLITE_ code; it is worth going
+ * on with SQLITE_OK only. */
+static int
 copy_locked (LeaseStateLog *log, int *left_out)
 {
   int code;
 
   if (sync_locked (log, atomic_load (&log->commits)) != 0)
-    return false;
+    return SQLITE_IOERR_FSYNC;
   if (log->data.unsure && sync_file_locked (log, &log->data) != 0)
-    return false;
+    return SQLITE_IOERR_FSYNC;
   code = checkpoint_locked (log, SQLITE_CHECKPOINT_PASSIVE, left_out);
   if (code != SQLITE_OK && code != SQLITE_BUSY)
-    return false;
-  return sync_file_locked (log, &log->data) == 0;
+    return code;
+  return sync_file_locked (log, &log->data) == 0 ? SQLITE_OK : SQLITE_IOERR_FSYNC;
 }
 
 /* Whether the log is of this size at least, in bytes. */
@@ -269,34 +293,66 @@ has_grown_to (LeaseStateLog *log, int size)
   return atomic_load_explicit (&log->pages, memory_order_relaxed) >= size / log->file->page_size;
 }
 
-/* Returns whether the log has been emptied. SQLite begins it anew at the first commit that finds
+/* Returns SQLITE_OK if the log has been emptied. SQLite begins it anew at the first commit that finds
  * all of it copied. While one commit follows the other, none would: so the last part is copied
  * while they wait. */
-static bool
+static int
 try_to_empty_locked (LeaseStateLog *log)
 {
-  int left = LOG_MAX / log->file->page_size, code;
+  int left = LOG_MAX / log->file->page_size, code = SQLITE_OK;
 
-  for (int turn = 0; turn < TURNS_MAX && left > LOG_LAST / log->file->page_size; turn++)
-    if (!copy_locked (log, &left))
-      return false;
+  for (int turn = 0; turn < TURNS_MAX && left > LOG_LAST / log->file->page_size; turn++) {
+    code = copy_locked (log, &left);
+    if (code != SQLITE_OK)
+      return code;
+  }
   pthread_mutex_lock (&log->file->lock);
   code = checkpoint_locked (log, SQLITE_CHECKPOINT_PASSIVE, &left);
   if (code == SQLITE_OK)
     atomic_store_explicit (&log->pages, 0, memory_order_relaxed);
   pthread_mutex_unlock (&log->file->lock);
-  return code == SQLITE_OK;
+  return code;
 }
 
 static void
 empty_locked (LeaseStateLog *log)
 {
-  atomic_store_explicit (&log->stuck, !try_to_empty_locked (log), memory_order_relaxed);
+  int code = try_to_empty_locked (log);
+
+  atomic_store_explicit (&log->stuck, code != SQLITE_OK, memory_order_relaxed);
+  note_copied_locked (log, code);
+}
+
+/* That it fails is nothing to be told of: whoever finds no room then will be. */
+void
+lease_state_log_reclaim (LeaseStateLog *log)
+{
+  pthread_mutex_lock (&log->lock);
+  if (has_grown_to (log, log->file->page_size) && lease_clock_now () >= log->reclaim_at &&
+      try_to_empty_locked (log) != SQLITE_OK)
+    log->reclaim_at = lease_clock_now () + RECLAIM_INTERVAL;
+  pthread_mutex_unlock (&log->lock);
+}
+
+/* Whether the log may soon have taken what the database needs. */
+static bool
+is_short_of_room (LeaseStateLog *log)
+{
+  int pages = atomic_load_explicit (&log->pages, memory_order_relaxed);
+  int64_t growth;
+
+  if (pages >= log->looked_at && pages - log->looked_at < LOOK_EVERY / log->file->page_size)
+    return false;
+  log->looked_at = pages;
+  growth = lease_state_file_growth (log->file);
+  return growth > 0 && lease_state_file_room (log->file) < growth + LOG_SPARE;
 }
 
 void
 lease_state_log_make_room (LeaseStateLog *log)
 {
+  if (is_short_of_room (log))
+    lease_state_log_reclaim (log);
   if (!has_grown_to (log, LOG_FAR) || atomic_load_explicit (&log->stuck, memory_order_relaxed))
     return;
   pthread_mutex_lock (&log->lock);
@@ -336,13 +392,15 @@ lease_state_log_metrics (LeaseStateLog *log, LeaseJournalMetrics *metrics_out)
 void
 lease_state_log_finish (LeaseStateLog *log)
 {
-  int left;
+  int left, code;
 
   pthread_mutex_lock (&log->lock);
-  if (copy_locked (log, &left)) {
+  code = copy_locked (log, &left);
+  if (code == SQLITE_OK) {
     lease_state_file_lend_right (log->file);
-    checkpoint_locked (log, SQLITE_CHECKPOINT_TRUNCATE, &left);
+    code = checkpoint_locked (log, SQLITE_CHECKPOINT_TRUNCATE, &left);
   }
+  note_copied_locked (log, code);
   if (log->log.unsure || log->data.unsure)
     lease_state_file_keep_log (log->file);
   pthread_mutex_unlock (&log->lock);

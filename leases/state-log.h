@@ -13,8 +13,13 @@ LeaseStateLog *lease_state_log_new (LeaseStateFile *file);
 void lease_state_log_free (LeaseStateLog *log);
 
 /* To be called before each transaction, without `file->lock`: it waits where the log is far larger
- * than it should be, until it has been emptied, unless that is what cannot be done at present. */
+ * than it should be, or takes the room that the database needs, until it has been emptied, unless
+ * that is what cannot be done at present. */
 void lease_state_log_make_room (LeaseStateLog *log);
+
+/* To be called without `file->lock` when a transaction has found no room on the disk: empties the
+ * log, if that can be done without more room, so that the next one can use what it had. */
+void lease_state_log_reclaim (LeaseStateLog *log);
 
 /* To be called after each transaction, with `file->lock` held. */
 void lease_state_log_note_commit (LeaseStateLog *log);

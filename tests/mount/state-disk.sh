@@ -59,19 +59,19 @@ test_own_a_full_disk_stops_writing_and_nothing_else() {
   leave_disk
 }
 
-# puts COUNT: one after the other, each of a page of the log, until one fails.
+# puts COUNT: one after the other, each of a page of the log.
 puts() {
   local i
-  for ((i = 0; i < $1; i++)); do
-    echo "$i" 2>/dev/null >key || break
+  for ((i = 1; i <= $1; i++)); do
+    echo "$i" >key || return
   done
 }
 
 head_of_log() { head -c 32 "$state-wal" | sha256sum; }
 log_begins_anew() { echo x >key && [ "$(head_of_log)" != "$1" ]; }
 
-# The log's index is written by way of memory, where a full disk would be the end of the process. (Its second part begins with the log's 4063rd page; that the log begins anew in
-# the file that it has leaves room for that many.)
+# The log's index is written by way of memory, where a full disk would be the end of the process. (Its second part begins with the log's 4063rd page, for which there is room in
+# the file of the log, since that has begun anew in it.)
 test_own_a_full_disk_with_small_blocks_ends_nothing() {
   local before
   on_blocks_of 1024 64M
@@ -83,6 +83,7 @@ test_own_a_full_disk_with_small_blocks_ends_nothing() {
   fill_disk_up_to 16
   puts 4500
   is hello cat other
+  is 4500 cat key
   crash
   # Now there is no room for the first part either.
   rm -f "$state-shm"
@@ -92,7 +93,30 @@ test_own_a_full_disk_with_small_blocks_ends_nothing() {
   rm "$disk"/filler*
   on "$state"
   is hello cat other
+  is 4500 cat key
   leave_disk
+}
+
+# All that is put is in the log for a while, though it has long been overwritten.
+test_own_the_log_makes_do_with_the_room_that_there_is() {
+  local sum
+  on_blocks_of 4096 16M
+  head -c 2M /dev/zero >"$disk/filler"
+  echo hello >key
+  for _ in $(seq 40); do head -c 1M /dev/urandom >large; done
+  sum=$(sha256sum large)
+  fill_disk_up_to 0
+  puts 500
+  restart_after_crash
+  is 500 cat key
+  puts 1000
+  is "$sum" sha256sum large
+  restart
+  is 1000 cat key
+  is "$sum" sha256sum large
+  stop
+  not grep -q 'cannot' "$log"
+  umount "$disk"
 }
 
 # With a disk that says so: see spoil.c.

@@ -50,7 +50,7 @@ typedef struct {
 /* Under the lock are all that follow. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static GHashTable *disks; /* path to Disk */
-static Fault faults[3];
+static Fault faults[4];
 static void (*before_write) (void *data); /* NULL: nothing */
 static void *before_write_data;
 static bool cut_set;
@@ -237,6 +237,14 @@ call_before_write (void)
     function (data);
 }
 
+static bool
+makes_longer (sqlite3_file *file, int64_t end)
+{
+  sqlite3_int64 size = 0;
+
+  return real_of (file)->pMethods->xFileSize (real_of (file), &size) == SQLITE_OK && end > size;
+}
+
 static int
 write_file (sqlite3_file *file, const void *data, int size, sqlite3_int64 offset)
 {
@@ -246,7 +254,10 @@ write_file (sqlite3_file *file, const void *data, int size, sqlite3_int64 offset
     call_before_write ();
   pthread_mutex_lock (&lock);
   count_call_locked ();
-  if (fails_locked (SHIM_WRITE, file)) {
+  if (makes_longer (file, offset + size) && fails_locked (SHIM_GROW, file)) {
+    code = faults[SHIM_GROW].code;
+    size = 0;
+  } else if (fails_locked (SHIM_WRITE, file)) {
     code = faults[SHIM_WRITE].code;
     size /= 2;
   }

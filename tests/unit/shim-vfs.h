@@ -15,6 +15,7 @@ typedef enum {
   SHIM_WRITE,
   SHIM_SYNC,
   SHIM_EXTEND, /* making a part of a log's index */
+  SHIM_GROW,   /* a write that makes its file longer; it writes nothing if it fails */
 } ShimCall;
 
 /* Lets all such calls but the next `good` ones fail with `code` (SQLITE_FULL, SQLITE_IOERR_WRITE,

@@ -187,6 +187,17 @@ assert_text_after_kill (const Place *place, uint64_t size, int64_t number)
   assert_non_null (strstr (text, line));
 }
 
+/* Who keeps the log from being emptied until it is closed. */
+static sqlite3 *
+begin_reading (const Place *place)
+{
+  sqlite3 *reader;
+
+  assert_ok (sqlite3_open (place->path, &reader));
+  assert_ok (sqlite3_exec (reader, "BEGIN; SELECT * FROM meta", NULL, NULL, NULL));
+  return reader;
+}
+
 /* Each commit changes `size` bytes. For the part of the log's index that follows those which it has
  * and `parts` more there is no room. */
 static void
@@ -194,6 +205,7 @@ assert_absent_without_index (const Place *place, uint64_t size, unsigned parts)
 {
   LeaseJournal *journal = open_filled_journal (place->path);
   g_autofree char *bytes = g_malloc0 (size);
+  sqlite3 *reader = begin_reading (place);
   int64_t number = 0;
   int result;
 
@@ -207,6 +219,7 @@ assert_absent_without_index (const Place *place, uint64_t size, unsigned parts)
   assert_text_after_kill (place, size, number - 1);
   assert_ok (commit_rows (journal, write_row (2, 0, bytes, size), size_row (2, size, number)));
   assert_text_after_kill (place, size, number);
+  assert_ok (sqlite3_close (reader));
   lease_journal_close (journal);
 }
 
@@ -252,6 +265,93 @@ put_often (LeaseJournal *journal, unsigned count)
   for (unsigned i = 0; i < count; i++)
     assert_ok (commit_rows (journal, truncate_row (2, 0), write_row (2, 0, "zzzzzz", 6),
                             size_row (2, 6, i)));
+}
+
+static void
+assert_text_after_puts (const Place *place, unsigned count)
+{
+  assert_text_after_kill (place, 6, count - 1);
+}
+
+/* The log has 300 pages at the most, and what is in it can be copied: nothing is new. */
+static void
+test_where_the_log_has_no_room_it_is_emptied (void **state)
+{
+  const Place *place = *state;
+  LeaseJournal *journal;
+
+  lease_journal_close (open_filled_journal (place->path));
+  journal = open_loaded_journal (place->path);
+  put_often (journal, 300);
+  shim_vfs_fail (SHIM_GROW, 0, SQLITE_FULL, ENOSPC);
+  put_often (journal, 2000);
+  assert_in_range (shim_vfs_failed (SHIM_GROW), 1, 20);
+  assert_text_after_puts (place, 2000);
+  assert_int_equal (place_warnings (), 0);
+  shim_vfs_fail (SHIM_GROW, 0, SQLITE_OK, 0);
+  lease_journal_close (journal);
+  assert_integrity (place->path);
+}
+
+static void
+test_so_it_is_where_its_index_has_none (void **state)
+{
+  const Place *place = *state;
+  LeaseJournal *journal = open_filled_journal (place->path);
+
+  shim_vfs_fail (SHIM_EXTEND, 0, SQLITE_IOERR_SHMSIZE, ENOSPC);
+  put_often (journal, 5000);
+  assert_int_equal (shim_vfs_failed (SHIM_EXTEND), 1);
+  shim_vfs_fail (SHIM_EXTEND, 0, SQLITE_OK, 0);
+  assert_text_after_puts (place, 5000);
+  assert_int_equal (place_warnings (), 0);
+  lease_journal_close (journal);
+}
+
+static void
+put_and_be_killed (void *path)
+{
+  put_often (open_loaded_journal (path), 300);
+}
+
+static void
+test_so_is_one_that_another_process_has_left (void **state)
+{
+  const Place *place = *state;
+  g_autofree char *text = NULL;
+  LeaseJournal *journal;
+
+  lease_journal_close (open_filled_journal (place->path));
+  in_child (put_and_be_killed, place->path);
+  shim_vfs_fail (SHIM_GROW, 0, SQLITE_FULL, ENOSPC);
+  journal = open_loaded_journal (place->path);
+  put_often (journal, 2000);
+  assert_true (shim_vfs_failed (SHIM_GROW) > 0);
+  assert_int_equal (place_warnings (), 0);
+  shim_vfs_fail (SHIM_GROW, 0, SQLITE_OK, 0);
+  lease_journal_close (journal);
+  text = journal_text_at (place->path);
+  assert_non_null (strstr (text, "node 2 100000 0 0 0 6 0 1999 0\n"));
+}
+
+/* What is in the log is new: the database has no room for it. */
+static void
+test_what_cannot_be_copied_stays_in_a_log_without_room (void **state)
+{
+  const Place *place = *state;
+  LeaseJournal *journal = open_filled_journal (place->path);
+  g_autofree char *before = text_after_kill (place), *after = NULL;
+
+  shim_vfs_fail (SHIM_GROW, 0, SQLITE_FULL, ENOSPC);
+  for (int i = 0; i < 10; i++)
+    assert_int_equal (commit_large (journal), -ENOSPC);
+  after = text_after_kill (place);
+  assert_string_equal (after, before);
+  assert_int_equal (place_warnings (), 1);
+  shim_vfs_fail (SHIM_GROW, 0, SQLITE_OK, 0);
+  assert_ok (commit_large (journal));
+  assert_int_equal (place_warnings (), 2);
+  lease_journal_close (journal);
 }
 
 static void
@@ -386,8 +486,7 @@ test_what_was_copied_but_could_not_be_synced_is_written_again (void **state)
   sqlite3 *reader;
 
   put_often (journal, PUTS_TO_EMPTY);
-  assert_ok (sqlite3_open (place->path, &reader));
-  assert_ok (sqlite3_exec (reader, "BEGIN; SELECT * FROM meta", NULL, NULL, NULL));
+  reader = begin_reading (place);
   put_often (journal, 1);
   assert_ok (lease_journal_sync (journal));
   shim_vfs_fail (SHIM_SYNC, 1, SQLITE_IOERR_FSYNC, EIO);
@@ -494,6 +593,10 @@ main (void)
     shim_test (test_so_is_a_large_one),
     shim_test (test_so_it_is_when_the_index_has_grown_before),
     shim_test (test_failures_are_told_once_and_so_is_their_end),
+    shim_test (test_where_the_log_has_no_room_it_is_emptied),
+    shim_test (test_so_it_is_where_its_index_has_none),
+    shim_test (test_so_is_one_that_another_process_has_left),
+    shim_test (test_what_cannot_be_copied_stays_in_a_log_without_room),
     shim_test (test_checkpoints_that_fail_do_no_harm),
     shim_test (test_a_log_that_cannot_be_copied_is_told_once),
     shim_test (test_sync_says_when_it_fails),
