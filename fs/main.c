@@ -49,7 +49,7 @@ serve (FsOptions *options)
     return fail ("cannot change to the root directory");
   if (!fs_session_run (session, fs_daemon_ready, &error))
     return fail (error->message);
-  return EXIT_SUCCESS;
+  return fs_session_free (g_steal_pointer (&session)) ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
 int

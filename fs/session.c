@@ -37,6 +37,10 @@
 #define WAKE_SIGNAL SIGUSR1
 #define WAKE_EVERY_US 5000
 
+/* How often, and at which intervals, the last of it is tried to be written. */
+#define STOP_TRIES 6
+#define STOP_EVERY_US 400000
+
 struct FsSession {
   FsOptions *options;
   char *mountpoint; /* absolute, like the next one */
@@ -400,19 +404,25 @@ fs_session_run (FsSession *session, void (*ready) (void), GError **error)
   return true;
 }
 
-/* Nothing is under way any more. Returns whether all has been kept that is to be. */
+/* Nothing is under way any more. Returns whether all has been kept that is to be. There may be room
+ * on the disk, or somebody may be done with reading the file, after all. */
 static bool
 stop_engine (FsSession *session)
 {
-  LeaseCaller by = as_daemon ();
-  int error = session->resumed ? lease_engine_stop (session->context.engine, &by) : 0;
+  int error = session->resumed ? -EAGAIN : 0;
 
+  for (int i = 0; i < STOP_TRIES && error != 0; i++) {
+    if (i > 0)
+      g_usleep (STOP_EVERY_US);
+    LeaseCaller by = as_daemon ();
+    error = lease_engine_stop (session->context.engine, &by);
+  }
   if (error != 0)
     fs_story_cut_short (session->source, -error);
   return error == 0;
 }
 
-void
+bool
 fs_session_free (FsSession *session)
 {
   /* The reaper stays in `session` while requests come, since they may wake it. */
@@ -422,9 +432,10 @@ fs_session_free (FsSession *session)
   stop_serving (session);
   if (stuck) {
     fuse_session_unmount (session->fuse);
-    if (stop_engine (session))
+    bool kept = stop_engine (session);
+    if (kept)
       fs_story_ended (session->mountpoint);
-    _exit (EXIT_SUCCESS);
+    _exit (kept ? EXIT_SUCCESS : EXIT_FAILURE);
   }
   g_clear_pointer (&session->reaper, fs_reaper_free);
   g_clear_pointer (&session->stale, fs_stale_free);
@@ -444,4 +455,5 @@ fs_session_free (FsSession *session)
   g_clear_pointer (&session->mountpoint, free);
   g_clear_pointer (&session->source, g_free);
   g_free (session);
+  return clean;
 }

@@ -20,7 +20,8 @@ FsSession *fs_session_new (FsOptions *options, GError **error);
  * `error` set if it came to no such point. */
 bool fs_session_run (FsSession *session, void (*ready) (void), GError **error);
 
-/* Unmounts, if it still is mounted. Where a thread of ours cannot be ended (see fs_reaper_stop()),
- * it ends the process instead of returning, with status 0 as well. */
-void fs_session_free (FsSession *session);
+/* Unmounts, if it still is mounted. Returns whether all that is to be kept has been. Where a thread
+ * of ours cannot be ended (see fs_reaper_stop()), it ends the process instead of returning, with
+ * EXIT_SUCCESS or EXIT_FAILURE accordingly. */
+bool fs_session_free (FsSession *session);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (FsSession, fs_session_free)

@@ -87,8 +87,10 @@ fs_story_cut_short (const char *source, int error)
 {
   g_autofree char *code = g_strdup_printf ("%d", error);
 
-  SAY (GRAVE, FS_STORY_ENDED_ID, "LEASEFS_CLEAN", "0", "LEASEFS_PATH", source, "ERRNO", code,
-       "MESSAGE",
-       "%s: what the leases have left cannot be written, they will have their whole TTL again: %s",
-       source, g_strerror (error));
+  SAY (
+      GRAVE, FS_STORY_ENDED_ID, "LEASEFS_CLEAN", "0", "LEASEFS_PATH", source, "ERRNO", code,
+      "MESSAGE",
+      "%s: the last of it cannot be written: leases will have their whole TTL again, and some that "
+      "have ended may come back: %s",
+      source, g_strerror (error));
 }

@@ -24,5 +24,6 @@ void fs_story_end (const char *mountpoint, int signal, int error);
 /* It has ended as it should. */
 void fs_story_ended (const char *mountpoint);
 
-/* Or it has, but what leases had left could not be written to `source`: an errno. */
+/* Or it has, but the last of it, with what leases had left, could not be written to `source`: an
+ * errno. */
 void fs_story_cut_short (const char *source, int error);

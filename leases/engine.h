@@ -150,7 +150,8 @@ int lease_engine_resume (LeaseEngine *engine, const LeaseCaller *by);
 void lease_engine_start (LeaseEngine *engine, const LeaseCaller *by);
 
 /* Writes what the journal has not been told yet, with what leases have left: the clean stop. No
- * operation may be under way, and only lease_engine_free() may follow. -ENOSPC, -EIO. */
+ * operation may be under way, and only lease_engine_free() may follow; or, where it has failed,
+ * another attempt. -ENOSPC, -EIO. */
 int lease_engine_stop (LeaseEngine *engine, const LeaseCaller *by);
 
 /* Closes the journal too. No other call may be under way or follow. */

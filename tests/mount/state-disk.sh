@@ -12,9 +12,12 @@ on_disk_of() {
 
 # on_blocks_of BYTES SIZE: a state file on a disk of that size with blocks of so many bytes.
 on_blocks_of() {
-  truncate -s "$2" "$work/image"
-  mke2fs -q -F -t ext4 -O ^has_journal -b "$1" -m 0 "$work/image"
-  mount -o loop "$work/image" "$disk"
+  local image
+  image=$(mktemp "$work/image.XXXXXX")
+  truncate -s "$2" "$image"
+  mke2fs -q -F -t ext4 -O ^has_journal -b "$1" -m 0 "$image"
+  mount -o loop "$image" "$disk"
+  rm "$image"
   on "$state"
 }
 
@@ -205,6 +208,64 @@ test_own_leases_end_though_the_disk_is_full() {
     stop
     rm -f "$disk"/state.db*
   done
+}
+
+# Though it stays full: what was in the log before is in the database, and leaves its room.
+test_own_what_ended_on_a_full_disk_does_not_come_back() {
+  local how
+  on_blocks_of 4096 16M
+  : >key
+  puts 50
+  restart
+  for how in stop crash; do
+    puts 50
+    lease a 1.5
+    : >x
+    mkdir d
+    : >d/x
+    printf '%s\n' x d d/x >leases/a/keys
+    fill_disk_up_to 0
+    while [ -e x ]; do :; done
+    gone leases/a
+    sleep 0.5
+    "$how"
+    on "$state"
+    is $'key\nleases' ls
+    is '' ls leases
+  done
+  leave_disk
+}
+
+test_own_a_stop_waits_a_little_for_room() {
+  on_spoiled
+  lease a 100
+  spoil ENOSPC
+  cd /
+  employ sh -c "sleep 0.6; rm '$work/spoil'"
+  stop
+  dismiss
+  grep -q 'has ended cleanly' "$log"
+  on "$state"
+  grep -q 'with what they had left' "$log"
+  stop
+}
+
+test_own_a_stop_that_cannot_write_says_so() {
+  local status=0
+  on_spoiled
+  lease a 100
+  spoil ENOSPC
+  cd /
+  umount "$mnt"
+  wait "$daemon" || status=$?
+  daemon=
+  [ "$status" = 1 ]
+  grep -q "^leasefs: $state: the last of it cannot be written: .*: No space left on device" "$log"
+  not grep -q 'has ended cleanly' "$log"
+  mend
+  on "$state"
+  is a ls leases
+  stop
 }
 
 run_tests

@@ -277,6 +277,27 @@ test_after_a_clean_stop_leases_have_what_they_had_left (void **state)
 }
 
 static void
+test_a_stop_that_fails_can_be_tried_again (void **state)
+{
+  for (unsigned nth = 1; nth <= 2; nth++) {
+    g_autoptr (Fixture) fx = fx_new (NULL);
+
+    fx_lease (fx, "ended", SECOND);
+    fx_key (fx, "key", "ended");
+    fx_lease (fx, "L", 100 * SECOND);
+    fx_wait (fx, 40 * SECOND);
+    fake_fail (fx->fake, nth, ENOSPC);
+    assert_fails (ENOSPC, lease_engine_stop (fx->engine, &fx->by));
+    assert_fails (ENOSPC, lease_engine_stop (fx->engine, &fx->by));
+    fake_fail (fx->fake, 0, 0);
+    fx_restart (fx, true);
+    assert_string_equal (fx_list (fx, ""), "leases");
+    assert_string_equal (fx_list (fx, "leases"), "L");
+    assert_int_equal (fx_left (fx, "L"), 60 * SECOND);
+  }
+}
+
+static void
 test_after_a_crash_leases_have_their_whole_ttl (void **state)
 {
   Fixture *fx = *state;
@@ -646,6 +667,7 @@ main (void)
     cmocka_unit_test (test_every_operation_is_one_commit),
     fx_test (test_reading_and_keeping_alive_write_nothing),
     fx_test (test_after_a_clean_stop_leases_have_what_they_had_left),
+    cmocka_unit_test (test_a_stop_that_fails_can_be_tried_again),
     fx_test (test_after_a_crash_leases_have_their_whole_ttl),
     fx_test (test_what_was_found_is_counted),
     fx_test (test_clocks_stand_still_until_resumed),
