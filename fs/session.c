@@ -263,6 +263,8 @@ fs_session_new (FsOptions *options, GError **error)
   g_autoptr (FsSession) session = g_new0 (FsSession, 1);
 
   session->options = options;
+  /* A write beyond the limit (setrlimit(2)) is to fail like any other. */
+  signal (SIGXFSZ, SIG_IGN);
   if (!check_mountpoint (session, error))
     return NULL;
   name_in_log (session);

@@ -128,7 +128,7 @@ lease_state_file_errno (sqlite3 *db, int code)
 {
   int reason = lease_state_file_reason (db, code);
 
-  return reason == ENOSPC || reason == EDQUOT ? -ENOSPC : -EIO;
+  return reason == ENOSPC || reason == EDQUOT || reason == EFBIG ? -ENOSPC : -EIO;
 }
 
 static int

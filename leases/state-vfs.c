@@ -238,7 +238,7 @@ map_shared (sqlite3_file *base, int page, int size, int extend, void volatile **
 {
   int code = real_of (base)->pMethods->xShmMap (real_of (base), page, size, extend, memory_out);
 
-  if (code == SQLITE_IOERR_SHMSIZE && (errno == ENOSPC || errno == EDQUOT))
+  if (code == SQLITE_IOERR_SHMSIZE && (errno == ENOSPC || errno == EDQUOT || errno == EFBIG))
     return SQLITE_FULL;
   if (code != SQLITE_OK || *memory_out == NULL)
     return code;

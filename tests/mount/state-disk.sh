@@ -268,4 +268,28 @@ test_own_a_stop_that_cannot_write_says_so() {
   stop
 }
 
+# A file that may not be larger is like a full disk.
+test_own_a_limit_for_files_ends_nothing() {
+  local i=0
+  bash -c 'ulimit -f 3000 && exec "$@"' - "$LEASEFS" "$state" "$mnt" -f 2>>"$log" &
+  daemon=$!
+  wait_until mountpoint -q "$mnt"
+  cd "$mnt"
+  echo hello >key
+  # More than the log may have, and less than the database.
+  for _ in $(seq 20); do head -c 500k /dev/urandom >large; done
+  while dd if=/dev/urandom of="large$i" bs=100k count=1 status=none 2>"$work/stderr"; do
+    sha256sum "large$i" >>"$work/limited"
+    i=$((i + 1))
+    [ "$i" -lt 100 ]
+  done
+  grep -q 'No space left on device' "$work/stderr"
+  [ "$i" -gt 10 ]
+  sha256sum --quiet -c "$work/limited"
+  restart_after_crash
+  sha256sum --quiet -c "$work/limited"
+  is hello cat key
+  stop
+}
+
 run_tests
