@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 
 /* Opens state files, and keeps the hands off all others. Whether a file is one is decided by its
- * header, before SQLite comes near it: SQLite would play back or remove what other programs have
- * left beside theirs. For that the header has to say so from the first byte on, whatever happens
- * while a file is made: its first page is written and synced before there are tables, all in the
- * mode with a rollback journal, and only then the file changes to WAL mode.
+ * header (state-header.h), which has to say so from the first byte on, whatever happens while a
+ * file is made: its first page is written and synced before there are tables, all in the mode with a
+ * rollback journal, and only then the file changes to WAL mode.
  *
  * Closing any descriptor of the file drops the locks that SQLite has on it (fcntl(2)), so `fd` is
  * closed last. */
 
 #include "leases/state-file.h"
 
+#include "leases/state-header.h"
 #include "leases/state-schema.h"
 #include "leases/state-vfs.h"
 
@@ -33,23 +33,6 @@
 /* Of new files, in bytes. A commit writes and sums up each page that it changes: with 4096 a small
  * one costs a quarter more. Smaller ones cost more where values are large. */
 #define PAGE_SIZE "2048"
-
-/* The first page of a file that is being made is not larger. */
-#define FIRST_PAGE_MAX 4096
-
-/* The start of an SQLite file: its header, and that of the root of its table of tables. See
- * https://www.sqlite.org/fileformat2.html */
-enum {
-  HEADER_SIZE = 108,
-  HEADER_PAGE_SIZE = 16,
-  HEADER_PAGES = 28,
-  HEADER_VERSION = 60,
-  HEADER_APPLICATION = 68,
-  HEADER_ROOT_TYPE = 100,
-  HEADER_ROOT_CELLS = 103,
-  ROOT_IS_LEAF = 0x0d,
-};
-static const char magic[16] = "SQLite format 3";
 
 static bool fail (const LeaseStateFile *file, GError **error, const char *format, ...)
     G_GNUC_PRINTF (3, 4);
@@ -235,109 +218,12 @@ find_paths (LeaseStateFile *file, GError **error)
   return true;
 }
 
-static uint32_t
-big_endian (const unsigned char *bytes, size_t size)
-{
-  uint32_t number = 0;
-
-  for (size_t i = 0; i < size; i++)
-    number = number << 8 | bytes[i];
-  return number;
-}
-
-/* Whether something lies beside the file that may have to be played into it. */
-static bool
-has_leftovers (const LeaseStateFile *file)
-{
-  g_autofree char *journal = g_strconcat (file->real_path, "-journal", NULL);
-  struct stat info;
-
-  return (stat (file->log_path, &info) == 0 && info.st_size > 0) ||
-         (stat (journal, &info) == 0 && info.st_size > 0);
-}
-
-/* Whether an SQLite file without marks of any program has no tables either. */
-static bool
-is_bare (const LeaseStateFile *file, const unsigned char *header)
-{
-  return header[HEADER_ROOT_TYPE] == ROOT_IS_LEAF &&
-         big_endian (header + HEADER_ROOT_CELLS, 2) == 0 && !has_leftovers (file);
-}
-
-/* Whether the file is shorter than it says. With something beside it, it may have to be. SQLite
- * takes a last page that is not all there for one that ends in zeros. */
-static bool
-is_cut_off (const LeaseStateFile *file, const unsigned char *header)
-{
-  uint64_t page_size = big_endian (header + HEADER_PAGE_SIZE, 2);
-  struct stat info;
-
-  if (page_size == 1)
-    page_size = 65536;
-  return fstat (file->fd, &info) == 0 && !has_leftovers (file) &&
-         (uint64_t)info.st_size < big_endian (header + HEADER_PAGES, 4) * page_size;
-}
-
-/* Whether SQLite was about to write the first page of a file that was empty: its journal, whose
- * header has this at its start, says so. */
-static bool
-has_begun (const LeaseStateFile *file)
-{
-  static const unsigned char empty[] = { 0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7 };
-  enum { PAGES_BEFORE = 16, SIZE = 20 };
-  g_autofree char *journal = g_strconcat (file->real_path, "-journal", NULL);
-  unsigned char start[SIZE];
-  int fd = open (journal, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  bool read_all = fd >= 0 && pread (fd, start, SIZE, 0) == SIZE;
-
-  if (fd >= 0)
-    close (fd);
-  return read_all && memcmp (start, empty, sizeof empty) == 0 &&
-         big_endian (start + PAGES_BEFORE, 4) == 0;
-}
-
-/* Whether a power cut has left nothing of the first page, behind whose header are only zeros. */
-static bool
-is_torn (const LeaseStateFile *file)
-{
-  static const char zeros[FIRST_PAGE_MAX];
-  char page[FIRST_PAGE_MAX + 1];
-  ssize_t size = pread (file->fd, page, sizeof page, 0);
-
-  return size >= 0 && size <= FIRST_PAGE_MAX && memcmp (page, zeros, (size_t)size) == 0 &&
-         has_begun (file);
-}
-
 static bool
 check_header (const LeaseStateFile *file, GError **error)
 {
-  unsigned char header[HEADER_SIZE];
-  ssize_t size = pread (file->fd, header, sizeof header, 0);
-  uint32_t application, version;
+  g_autofree char *problem = lease_state_header_problem (file->fd, file->real_path);
 
-  if (size == 0 || is_torn (file))
-    return true;
-  if (size < 0)
-    return fail_with_errno (file, "cannot be read", error);
-  if ((size_t)size < sizeof header || memcmp (header, magic, sizeof magic) != 0)
-    return fail (file, error,
-                 "no state file, or damaged (it does not begin like an SQLite database): "
-                 "choose another path, or restore a backup");
-
-  application = big_endian (header + HEADER_APPLICATION, 4);
-  version = big_endian (header + HEADER_VERSION, 4);
-  if (application == 0 && version == 0 && is_bare (file, header))
-    return true;
-  if (application != LEASE_STATE_APPLICATION)
-    return fail (file, error, "the SQLite database of another program: choose another path");
-  if (is_cut_off (file, header))
-    return fail (file, error, "damaged: cut off: " LEASE_STATE_ADVICE);
-  if (version > LEASE_STATE_VERSION)
-    return fail (file, error,
-                 "written by a newer leasefs (schema %u, this one knows up to %u): "
-                 "use that one",
-                 version, LEASE_STATE_VERSION);
-  return true;
+  return problem == NULL || fail (file, error, "%s", problem);
 }
 
 static bool

@@ -7,9 +7,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* What to do about a damaged one. */
-#define LEASE_STATE_ADVICE "restore a backup, or see what sqlite3's '.recover' can save"
-
 /* A state file that is open: an SQLite database in WAL mode, which nobody else has open as a state
  * file. There are two connections to it, so that the log can be cared for while changes are
  * written. All that needs the path has been opened when lease_state_file_open() returns. */

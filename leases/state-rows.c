@@ -5,6 +5,8 @@
 
 #include "leases/state-rows.h"
 
+#include "leases/state-header.h"
+
 #include <string.h>
 #include <sys/stat.h>
 
