@@ -200,6 +200,19 @@ lock_file (LeaseStateFile *file, GError **error)
   return true;
 }
 
+/* Whether something else is mounted around it than it is itself: then it has another name, in a
+ * directory that cannot be seen from here, and its log would lie beside only one of them. */
+static bool
+is_mounted_alone (const LeaseStateFile *file)
+{
+  g_autofree char *directory = g_path_get_dirname (file->real_path);
+  struct statx own, around;
+
+  return statx (AT_FDCWD, file->real_path, 0, STATX_MNT_ID, &own) == 0 &&
+         statx (AT_FDCWD, directory, 0, STATX_MNT_ID, &around) == 0 &&
+         (own.stx_mask & around.stx_mask & STATX_MNT_ID) && own.stx_mnt_id != around.stx_mnt_id;
+}
+
 static bool
 find_paths (LeaseStateFile *file, GError **error)
 {
@@ -214,6 +227,10 @@ find_paths (LeaseStateFile *file, GError **error)
   if (fstat (file->fd, &info) != 0 || stat (file->real_path, &real_info) != 0 ||
       info.st_dev != real_info.st_dev || info.st_ino != real_info.st_ino)
     return fail (file, error, "has just been replaced: try again");
+  if (is_mounted_alone (file))
+    return fail (file, error,
+                 "is mounted by itself, and its log would not lie beside its other name: mount the "
+                 "directory that it lies in instead");
   file->had_log = access (file->log_path, F_OK) == 0;
   return true;
 }

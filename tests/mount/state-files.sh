@@ -193,6 +193,38 @@ test_own_a_file_inside_the_mountpoint_is_refused() {
   rm -r "$mnt/inside"
 }
 
+leave_place() {
+  while mountpoint -q "$work/place"; do umount -l "$work/place"; done
+  umount -lq "$work/place/state.db" || true
+  rm -rf "$work/place" "$work/link"
+}
+
+# As containers do it. Its directory may be.
+test_own_a_file_that_is_mounted_by_itself_is_refused() {
+  local place=$work/place
+  on "$state"
+  echo v >key
+  stop
+  mkdir "$place"
+  : >"$place/state.db"
+  ln -s "$place/state.db" "$work/link"
+  trap leave_place EXIT
+  mount --bind "$state" "$place/state.db"
+  refuses 'is mounted by itself' "$LEASEFS" "$place/state.db" "$mnt"
+  refuses 'is mounted by itself' "$LEASEFS" "$work/link" "$mnt"
+  is state.db ls "$place"
+  umount "$place/state.db"
+  mount --bind "$disk" "$place"
+  on "$place/state.db"
+  is v cat key
+  echo w >key
+  stop
+  umount "$place"
+  on "$state"
+  is w cat key
+  stop
+}
+
 test_own_nobody_else_can_read_it() {
   umask 0
   on "$state"
