@@ -278,6 +278,8 @@ make_tables (const LeaseStateFile *file, GError **error)
 
   if (code == SQLITE_OK && tables > 0)
     return fail (file, error, "damaged: it has tables, but no schema version: restore a backup");
+  if (fchmod (file->fd, 0600) != 0)
+    return fail_with_errno (file, "cannot be kept from others (chmod 600)", error);
   if (code == SQLITE_OK)
     code = run (file->db, mark);
   if (code == SQLITE_OK)

@@ -24,11 +24,13 @@ enum {
   HEADER_SIZE = 108,
   HEADER_PAGE_SIZE = 16,
   HEADER_PAGES = 28,
+  HEADER_ENCODING = 56, /* of text; 0: not settled yet */
   HEADER_VERSION = 60,
   HEADER_APPLICATION = 68,
   HEADER_ROOT_TYPE = 100,
   HEADER_ROOT_CELLS = 103,
   ROOT_IS_LEAF = 0x0d,
+  ENCODING_UTF8 = 1,
 };
 static const char magic[16] = "SQLite format 3";
 
@@ -111,6 +113,16 @@ is_torn (const Place *place)
          has_begun (place);
 }
 
+/* Names are any bytes. In another encoding, those that are not UTF-8 would come back as others. */
+static char *
+problem_of_encoding (const unsigned char *header)
+{
+  if (big_endian (header + HEADER_ENCODING, 4) <= ENCODING_UTF8)
+    return NULL;
+  return g_strdup (
+      "no state file: an SQLite database whose text is not UTF-8: choose another path");
+}
+
 static char *
 problem_of_database (const Place *place, const unsigned char *header)
 {
@@ -118,7 +130,7 @@ problem_of_database (const Place *place, const unsigned char *header)
   uint32_t version = big_endian (header + HEADER_VERSION, 4);
 
   if (application == 0 && version == 0 && is_bare (place, header))
-    return NULL;
+    return problem_of_encoding (header);
   if (application != LEASE_STATE_APPLICATION)
     return g_strdup ("the SQLite database of another program: choose another path");
   if (is_cut_off (place, header))
@@ -127,7 +139,7 @@ problem_of_database (const Place *place, const unsigned char *header)
     return g_strdup_printf ("written by a newer leasefs (schema %u, this one knows up to %u): "
                             "use that one",
                             version, LEASE_STATE_VERSION);
-  return NULL;
+  return problem_of_encoding (header);
 }
 
 char *

@@ -65,17 +65,42 @@ test_a_clean_close_leaves_one_file (void **state)
 }
 
 static void
+assert_mode (const Place *place, const char *name, mode_t mode)
+{
+  g_autofree char *path = place_path (place, name);
+  struct stat info;
+
+  assert_ok (stat (path, &info));
+  assert_int_equal (info.st_mode, S_IFREG | mode);
+}
+
+/* And for its owner only, like one that was not there. */
+static void
 test_an_empty_file_is_as_good_as_none (void **state)
 {
   const Place *place = *state;
-  struct stat info;
+  LeaseJournal *journal;
 
   assert_true (g_file_set_contents (place->path, "", 0, NULL));
+  assert_ok (chmod (place->path, 0644));
+  journal = open_loaded_journal (place->path);
+  assert_ok (commit_rows (journal, node_row (2, S_IFREG)));
+  assert_mode (place, "state.db", 0600);
+  assert_mode (place, "state.db-wal", 0600);
+  assert_mode (place, "state.db-shm", 0600);
+  lease_journal_close (journal);
+  lease_journal_close (open_loaded_journal (place->path));
+}
+
+static void
+test_the_mode_of_a_file_that_is_one_already_is_its_owners_matter (void **state)
+{
+  const Place *place = *state;
+
+  lease_journal_close (open_loaded_journal (place->path));
   assert_ok (chmod (place->path, 0640));
   lease_journal_close (open_loaded_journal (place->path));
-  lease_journal_close (open_loaded_journal (place->path));
-  assert_ok (stat (place->path, &info));
-  assert_int_equal (info.st_mode, S_IFREG | 0640);
+  assert_mode (place, "state.db", 0640);
 }
 
 static void
@@ -286,6 +311,18 @@ test_other_databases_are_left_alone (void **state)
   assert_left_alone (place, "another program");
   run_sql (place->path, "PRAGMA application_id = 7; DROP TABLE t");
   assert_left_alone (place, "another program");
+}
+
+static void
+test_databases_with_text_that_is_not_utf_8_are_left_alone (void **state)
+{
+  const Place *place = *state;
+  g_autofree char *mark = g_strdup_printf ("PRAGMA application_id = %u", LEASE_STATE_APPLICATION);
+
+  run_sql (place->path, "PRAGMA encoding = 'UTF-16le'; CREATE TABLE t (x); DROP TABLE t; VACUUM");
+  assert_left_alone (place, "not UTF-8");
+  run_sql (place->path, mark);
+  assert_left_alone (place, "not UTF-8");
 }
 
 static void
@@ -673,6 +710,7 @@ main (void)
     place_test (test_so_are_the_files_beside_it),
     place_test (test_a_clean_close_leaves_one_file),
     place_test (test_an_empty_file_is_as_good_as_none),
+    place_test (test_the_mode_of_a_file_that_is_one_already_is_its_owners_matter),
     place_test (test_a_database_with_nothing_in_it_is_as_good_as_none),
     place_test (test_a_file_that_was_marked_but_has_no_tables_yet_gets_them),
     place_test (test_a_copy_made_by_vacuum_can_be_used),
@@ -685,6 +723,7 @@ main (void)
     place_test (test_other_files_are_left_alone),
     place_test (test_what_is_no_regular_file_is_left_alone),
     place_test (test_other_databases_are_left_alone),
+    place_test (test_databases_with_text_that_is_not_utf_8_are_left_alone),
     place_test (test_a_newer_schema_is_left_alone),
     place_test (test_a_newer_schema_in_the_log_is_left_alone),
     place_test (test_a_file_with_several_names_is_left_alone),
