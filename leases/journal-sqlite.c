@@ -485,9 +485,9 @@ load (LeaseJournal *journal, LeaseRowEach each, void *data, GError **error)
   bool older = self->file->version < LEASE_STATE_VERSION;
 
   if (!lease_state_rows_read (self->file, take_row, &load, error) ||
-      !lease_state_statements_prepare (self->file, self->statements, error) ||
-      !lease_state_file_approve (self->file, error))
+      !lease_state_statements_prepare (self->file, self->statements, error))
     return false;
+  lease_state_file_approve (self->file);
   if (older) {
     lease_state_log_note_commit (self->log);
     lease_state_log_finish (self->log);

@@ -306,13 +306,25 @@ prepare_tables (LeaseStateFile *file, GError **error)
   return true;
 }
 
+static sqlite3_file *
+database_of (sqlite3 *db)
+{
+  sqlite3_file *database = NULL;
+
+  sqlite3_file_control (db, NULL, SQLITE_FCNTL_FILE_POINTER, &database);
+  return database;
+}
+
 bool
 lease_state_file_begin_load (LeaseStateFile *file, GError **error)
 {
-  bool older = file->version < LEASE_STATE_VERSION;
-  int code = run (file->db, older ? "BEGIN IMMEDIATE" : "BEGIN");
+  sqlite3_file *log = NULL;
+  int code;
 
-  if (code == SQLITE_OK && older)
+  sqlite3_file_control (file->db, NULL, SQLITE_FCNTL_JOURNAL_POINTER, &log);
+  lease_state_vfs_keep_right (database_of (file->db), log);
+  code = run (file->db, "BEGIN IMMEDIATE");
+  if (code == SQLITE_OK && file->version < LEASE_STATE_VERSION)
     code = lease_state_schema_update (file->db, file->version);
   if (code == SQLITE_OK)
     return true;
@@ -429,15 +441,6 @@ lease_state_file_open (const char *path, GError **error)
   return NULL;
 }
 
-static sqlite3_file *
-database_of (sqlite3 *db)
-{
-  sqlite3_file *database = NULL;
-
-  sqlite3_file_control (db, NULL, SQLITE_FCNTL_FILE_POINTER, &database);
-  return database;
-}
-
 void
 lease_state_file_lend_right (LeaseStateFile *file)
 {
@@ -478,20 +481,11 @@ set_keep_log (LeaseStateFile *file, int keep)
   sqlite3_db_config (file->log_db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, keep, NULL);
 }
 
-bool
-lease_state_file_approve (LeaseStateFile *file, GError **error)
+void
+lease_state_file_approve (LeaseStateFile *file)
 {
-  sqlite3_file *log = NULL;
-  int code;
-
-  sqlite3_file_control (file->db, NULL, SQLITE_FCNTL_JOURNAL_POINTER, &log);
-  lease_state_vfs_keep_right (database_of (file->db), log);
-  code = run (file->db, "BEGIN IMMEDIATE; ROLLBACK");
-  if (code != SQLITE_OK)
-    return lease_state_file_fail (file, file->db, code, error);
   file->approved = true;
   set_keep_log (file, 0);
-  return true;
 }
 
 void

@@ -34,14 +34,15 @@ LeaseStateFile *lease_state_file_open (const char *path, GError **error);
 
 /* Begins a transaction in which the tables, whatever version they were of, are those of the
  * present one: for reading all of them. Of an older file, nothing has changed before it is ended
- * with `good` true; so an older leasefs can still have one that is refused. */
+ * with `good` true; so an older leasefs can still have one that is refused. From the beginning on
+ * `db` has the right to write to the file, and keeps it: what was read is what there is. Fails if
+ * another program has it, and does not give it back for some seconds. */
 bool lease_state_file_begin_load (LeaseStateFile *file, GError **error);
 bool lease_state_file_end_load (LeaseStateFile *file, bool good, GError **error);
 
 /* To be called when what the file holds has proved good. Until then closing it leaves the log
- * beside it as it is. From then on `db` has the right to write to it, and keeps it. Fails if
- * another program has it, and does not give it back for some seconds. */
-bool lease_state_file_approve (LeaseStateFile *file, GError **error);
+ * beside it as it is. */
+void lease_state_file_approve (LeaseStateFile *file);
 
 /* For `log_db`, which else cannot empty the log. Until the next transaction, without `lock`. */
 void lease_state_file_lend_right (LeaseStateFile *file);

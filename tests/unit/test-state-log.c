@@ -466,6 +466,27 @@ try_to_write (const Place *place)
   return code;
 }
 
+static bool
+find_it_locked (const LeaseRow *row, void *data)
+{
+  return try_to_write (data) == SQLITE_BUSY;
+}
+
+/* What would be written then would be unknown, and overwritten later. */
+static void
+test_nobody_else_writes_while_it_is_loaded (void **state)
+{
+  const Place *place = *state;
+  LeaseJournal *journal = open_loaded_journal (place->path);
+
+  assert_ok (commit_rows (journal, node_row (2, S_IFREG)));
+  lease_journal_close (journal);
+  journal = open_journal (place->path);
+  assert_true (lease_journal_load (journal, find_it_locked, *state, NULL));
+  assert_int_equal (try_to_write (place), SQLITE_BUSY);
+  lease_journal_close (journal);
+}
+
 static void
 test_nobody_else_writes_until_it_is_closed (void **state)
 {
@@ -497,6 +518,7 @@ main (void)
     place_test (test_so_is_a_copy_made_by_vacuum),
     place_test (test_who_reads_sees_one_state_for_as_long_as_he_does),
     place_test (test_the_log_is_not_begun_anew_while_somebody_needs_it),
+    place_test (test_nobody_else_writes_while_it_is_loaded),
     place_test (test_nobody_else_writes_until_it_is_closed),
   };
 
