@@ -85,6 +85,7 @@ write_rows (LeaseOp *op, GArray *rows)
   if (kind->waits)
     pthread_mutex_lock (&engine->lock);
   engine->writing = false;
+  engine->refused = error != 0;
   op->now = engine->now;
   op->committed = kind->tend != NULL;
 

@@ -112,14 +112,22 @@ hold_truncation (LeaseOp *op, LeaseNode *node, const LeaseRowMeta *meta)
   op->unwritten = true;
 }
 
+/* Not while the journal takes nothing: the value would be gone, and nothing could come in its place. */
+static bool
+can_wait (const LeaseOp *op, const LeaseNode *node, const LeaseSet *set, const LeaseRowMeta *meta)
+{
+  return op->engine->journal->kind->waits && !op->engine->refused &&
+         set->mask == (LEASE_SET_SIZE | LEASE_SET_HOLD) && set->size == 0 &&
+         !(meta->fields & LEASE_FIELD_MODE) && lease_node_is_stored (node);
+}
+
 static int
 set_attributes (LeaseOp *op, LeaseNode *node, const LeaseSet *set)
 {
   bool resizes = set->mask & LEASE_SET_SIZE;
   LeaseRowMeta meta = to_meta (op, node, set);
 
-  if (op->engine->journal->kind->waits && set->mask == (LEASE_SET_SIZE | LEASE_SET_HOLD) &&
-      set->size == 0 && !(meta.fields & LEASE_FIELD_MODE) && lease_node_is_stored (node)) {
+  if (can_wait (op, node, set, &meta)) {
     hold_truncation (op, node, &meta);
     return 0;
   }

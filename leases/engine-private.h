@@ -114,6 +114,7 @@ struct LeaseEngine {
   pthread_mutex_t lock; /* the only lock; it covers all below, and the tree */
   pthread_cond_t turn;  /* on CLOCK_MONOTONIC: it may be somebody else's now */
   bool writing;         /* a change is with the journal, and `change` must stay as it is */
+  bool refused;         /* the journal has not taken the last one */
   unsigned waiting;     /* for `turn` */
   LeaseChange change;   /* belongs to who has the turn */
   GArray *unwritten;    /* of LeaseRow, with texts of their own: applied, not yet in the journal */

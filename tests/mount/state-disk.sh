@@ -167,13 +167,16 @@ test_own_what_the_disk_refuses_changes_nothing() {
 # A put over an old value may lose that, but never makes up another.
 test_own_a_put_that_fails_leaves_the_old_value_or_none() {
   on_spoiled
-  echo hello >key
+  echo hello | tee key >key2
   spoil ENOSPC
   fails 'No space left on device' 'echo other >key'
   case $(cat key) in
   hello | '') ;;
   *) return 1 ;;
   esac
+  # When it is known that nothing can be written, nothing is lost for it either.
+  fails 'No space left on device' 'echo other >key2'
+  is hello cat key2
   mend
   wait_until sh -c 'echo third >key' 2>/dev/null
   restart_after_crash

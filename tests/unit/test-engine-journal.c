@@ -593,6 +593,26 @@ test_an_emptied_file_does_not_wait_forever (void **state)
 }
 
 static void
+test_while_the_journal_refuses_nothing_is_emptied (void **state)
+{
+  Fixture *fx = *state;
+  LeaseSet set = { .mask = LEASE_SET_SIZE | LEASE_SET_HOLD, .size = 0 };
+
+  fx_put (fx, "a", "old");
+  fake_fail (fx->fake, 1, ENOSPC);
+  assert_fails (ENOSPC, fx_file (fx, "b"));
+  fake_fail (fx->fake, 1, ENOSPC);
+  assert_fails (ENOSPC, fx_set_attr (fx, "a", set));
+  fake_fail (fx->fake, 0, 0);
+  assert_string_equal (fx_get (fx, "a"), "old");
+  assert_ok (fx_set_attr (fx, "a", set)); /* at once, and the next one waits again */
+  assert_ok (fx_write_at (fx, "a", 0, "new", 3));
+  empty (fx, "a");
+  fx_restart (fx, false);
+  assert_string_equal (fx_get (fx, "a"), "new");
+}
+
+static void
 test_what_is_done_to_an_emptied_file_finds_it_empty (void **state)
 {
   Fixture *fx = *state;
@@ -683,6 +703,7 @@ main (void)
     fx_test (test_an_unlinked_file_does_not_survive),
     fx_test (test_an_emptied_file_waits_for_what_is_written_to_it),
     fx_test (test_an_emptied_file_does_not_wait_forever),
+    fx_test (test_while_the_journal_refuses_nothing_is_emptied),
     fx_test (test_what_is_done_to_an_emptied_file_finds_it_empty),
     fx_test (test_a_failed_put_leaves_the_file_empty_and_tries_again),
     cmocka_unit_test (test_a_first_start_that_fails_can_be_repeated),
