@@ -40,7 +40,7 @@ is_gone() {
 
 # Whether process PID has ended (it may be a zombie still).
 is_over() { # PID
-    ! grep -q '^State:[[:space:]]*[^ZX]' "/proc/$1/status" 2>/dev/null
+    ! grep -q '^State:[[:space:]]*[^ZX[:space:]]' "/proc/$1/status" 2>/dev/null
 }
 
 leases_number() {
@@ -83,6 +83,31 @@ grant() { # ID SECONDS
 # A command for the examples to run: it leaves its process id in FILE, then lasts.
 lasting() { # FILE
     command=(sh -c "echo \$\$ >$work/pid.new; mv $work/pid.new $1; sleep 100; :")
+}
+
+# The same, but FILE tells of a process that SIGTERM does not end: a child of the command, or, if so wanted, the command itself.
+stubborn() { # FILE [itself]
+    local last="trap '' TERM; echo \$BASHPID >$work/pid.new; mv $work/pid.new $1; exec sleep 100"
+    command=(bash -c "($last) & wait")
+    [[ -z ${2-} ]] || command=(bash -c "$last")
+}
+
+# Has the next program that is tied to its parent's life, and has WORD among its arguments, begin with the parent's death, which
+# has come before that tie. The process is told in FILE.
+orphaned() { # WORD FILE
+    mkdir -p "$work/tools"
+    cat >"$work/tools/setpriv" <<SETPRIV
+#!/bin/bash
+if [[ " \$* " == *[\ /]$1\ * ]]; then
+    echo \$\$ >$2.new
+    mv $2.new $2
+    kill -9 \$PPID
+    while [[ \$(ps -o ppid= -p \$\$) -eq \$PPID ]]; do sleep 0.01; done
+fi
+exec $(command -v setpriv) "\$@"
+SETPRIV
+    chmod +x "$work/tools/setpriv"
+    PATH=$work/tools:$PATH
 }
 
 walkthrough_works() {
@@ -472,6 +497,82 @@ elect_lost_terminates_the_command() {
     done
 }
 
+# However long its TTL is: there is no time left when others may lead.
+elect_lost_kills_what_ignores_sigterm() {
+    local whose
+    for whose in '' itself; do
+        stubborn "$work/pid" $whose
+        ELECT_TTL=100 elect.sh leader -- "${command[@]}" &
+        eventually 10 is_there "$work/pid"
+        rmdir leases/*
+        eventually 10 is_over $!
+        ends_with 75 wait $!
+        is_over "$(<"$work/pid")"
+        rm "$work/pid"
+    done
+}
+
+# In the group of a command that has ended, or has to, or is to go with the killed script.
+elect_leaves_nothing_of_the_group_to_the_next_leader() {
+    local how
+    stubborn "$work/pid"
+    for how in kill 'kill -9' 'touch over #'; do
+        rm -f "$work/pid" over
+        [[ $how == kill* ]] || command=(bash -c "${command[2]% wait}until [ -e over ]; do sleep 0.02; done")
+        ELECT_TTL=1 elect.sh leader -- "${command[@]}" &
+        eventually 10 is_there "$work/pid"
+        eval "$how $!"
+        export -f is_over
+        ends_with 0 timeout 20 elect.sh leader -- bash -c "is_over $(<"$work/pid")"
+    done
+}
+
+elect_killed_while_it_starts_its_command_starts_none() {
+    orphaned timeout "$work/pid"
+    elect.sh leader -- touch "$work/ran" &
+    eventually 10 is_there "$work/pid"
+    eventually 10 is_over "$(<"$work/pid")"
+    eventually 10 no_lease
+    is_gone "$work/ran"
+}
+
+# The holders do not survive that, though the name and its lease do.
+elect_is_lost_when_leasefs_starts_anew() {
+    local other=$work/other daemon leader where ttl
+    mkdir -p "$other"
+    trap 'fusermount3 -q -u -z "$work/other" || true' EXIT
+    # From below the mount it is not seen to be unmounted.
+    for where in "$work" "$other"; do
+        [[ $where == "$work" ]] && ttl=2 || ttl=1
+        rm -f "$work"/pid "$work"/state*
+        "$leasefs" "$work/state" "$other" -f &
+        daemon=$!
+        eventually 10 mountpoint -q "$other"
+        stubborn "$work/pid"
+        cd "$where"
+        ELECT_TTL=$ttl elect.sh "$other/leader" -- "${command[@]}" &
+        leader=$!
+        cd "$work"
+        eventually 10 is_there "$work/pid"
+        kill -9 "$daemon"
+        wait "$daemon" || true
+        fusermount3 -q -u -z "$other"
+        "$leasefs" "$work/state" "$other"
+        ends_with 0 elect.sh "$other/leader" -- true
+        is_over "$(<"$work/pid")"
+        eventually 10 is_over "$leader"
+        ends_with 75 wait "$leader"
+        fusermount3 -q -u -z "$other"
+        eventually 10 unlocked "$work/state"
+    done
+    rmdir "$other"
+}
+
+# Its daemon has ended then.
+unlocked() { # STATE_FILE
+    ! is_there "$1-shm"
+}
+
 elect_stops_at_a_signal() {
     lasting "$work/pid"
     elect.sh leader -- "${command[@]}" &
@@ -491,6 +592,7 @@ elect_stops_at_a_signal() {
 elect_refuses_what_cannot_be() {
     ends_with 64 elect.sh leader true
     ends_with 1 elect.sh nosuch/leader -- true
+    ends_with 64 timeout 10 elect.sh $'lea\nder' -- true
     no_lease
 }
 
@@ -564,6 +666,10 @@ tests=(
     elect_of_many_one_leads_and_the_next_is_there_in_time
     elect_candidates_sleep
     elect_lost_terminates_the_command
+    elect_lost_kills_what_ignores_sigterm
+    elect_leaves_nothing_of_the_group_to_the_next_leader
+    elect_killed_while_it_starts_its_command_starts_none
+    elect_is_lost_when_leasefs_starts_anew
     elect_stops_at_a_signal
     elect_refuses_what_cannot_be
     session_lasts_as_long_as_the_command
@@ -575,7 +681,7 @@ echo "1..${#tests[@]}"
 number=0
 failed=0
 for test in "${tests[@]}"; do
-    rm -rf "$work"/{pid,ran,seen,count,plain,expected,measure,measured,reigns,throne}
+    rm -rf "$work"/{tools,pid,ran,seen,count,plain,expected,measure,measured,reigns,throne}
     if "$leasefs" "$work/keys"; then
         (
             set -e
