@@ -20,7 +20,8 @@
 # been started. 128 + N after signal N, which terminates COMMAND as well. 64 for a wrong command line.
 #
 # COMMAND runs in the background in a process group of its own, and all of that is terminated: with SIGTERM, and with SIGKILL a
-# second later. This happens also if this script is killed with SIGKILL.
+# second later, or as soon as COMMAND itself has ended. This happens also if this script is killed with SIGKILL, except that processes
+# that ignore SIGTERM can outlive COMMAND then.
 set -eu
 
 usage() {
@@ -51,8 +52,16 @@ keep_alive() {
     kill -USR1 $$
 } 2>/dev/null
 
+# Becomes COMMAND, which gets SIGTERM when this script dies, and does not even start if it is dead already.
+tied() { # COMMAND...
+    exec setpriv --pdeathsig TERM bash -c "[[ \$PPID == $$ ]] && exec \"\$@\"" bash "$@"
+}
+
+# timeout(1) makes the process group, and ends with COMMAND, whoever else is left.
 stop() {
-    kill "$command" && wait "$command"
+    kill "$command" || return 1
+    wait "$command" || true
+    kill -KILL -- -"$command"
 } 2>/dev/null
 
 refresh || exit 75
@@ -62,7 +71,7 @@ trap 'exit 130' INT
 trap 'exit 143' TERM
 
 exec {pipe}> >(keep_alive)
-setpriv --pdeathsig TERM timeout --kill-after=1 0 "$@" <&0 {pipe}>&- &
+{ exec {pipe}>&-; tied timeout --kill-after=1 0 "$@"; } <&0 &
 command=$!
 trap 'stop || true' EXIT
 wait "$command"

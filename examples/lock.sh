@@ -32,6 +32,11 @@ fi
 lock=$1
 shift 2
 
+# Becomes COMMAND, which gets SIGTERM when this script dies, and does not even start if it is dead already.
+tied() { # COMMAND...
+    exec setpriv --pdeathsig TERM bash -c "[[ \$PPID == $$ ]] && exec \"\$@\"" bash "$@"
+}
+
 # Waits until something happens to the lock's file, or for a third of the TTL. (A file that is gone ends it at once.)
 await_change() {
     if command -v inotifywait >/dev/null; then
@@ -55,7 +60,7 @@ trap release EXIT
 trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM
-echo "$ttl" >"$lease/ttl"
+printf '%s\n' "$ttl" >"$lease/ttl"
 echo "$HOSTNAME $$" >"$lease/holder"
 
 until error=$(LC_ALL=C ln -T -- "$lease/holder" "$lock" 2>&1); do
@@ -67,6 +72,6 @@ until error=$(LC_ALL=C ln -T -- "$lease/holder" "$lock" 2>&1); do
     echo >"$lease/ttl" || exit 75
 done
 
-setpriv --pdeathsig TERM "$keepalive" "$lease" -- "$@" <&0 &
+tied "$keepalive" "$lease" -- "$@" <&0 &
 holder=$!
 wait "$holder"

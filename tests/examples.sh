@@ -150,6 +150,17 @@ keepalive_terminates_its_command_when_the_lease_is_gone() {
     is_over "$(<"$work/pid")"
 }
 
+keepalive_kills_what_ignores_sigterm() {
+    grant job 0.6
+    stubborn "$work/pid"
+    keepalive.sh leases/job -- "${command[@]}" &
+    eventually 10 is_there "$work/pid"
+    rmdir leases/job
+    eventually 10 is_over $!
+    ends_with 75 wait $!
+    is_over "$(<"$work/pid")"
+}
+
 keepalive_refuses_what_is_no_granted_lease() {
     mkdir leases/job
     ends_with 75 keepalive.sh leases/job -- touch ran
@@ -647,6 +658,7 @@ tests=(
     keepalive_passes_standard_input
     keepalive_without_command_lasts_until_the_lease_is_gone
     keepalive_terminates_its_command_when_the_lease_is_gone
+    keepalive_kills_what_ignores_sigterm
     keepalive_refuses_what_is_no_granted_lease
     keepalive_stops_at_a_signal
     keepalive_killed_takes_command_and_lease_along
