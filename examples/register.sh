@@ -11,7 +11,8 @@
 #     - node1
 #
 # Usage: register.sh run DIR NAME VALUE -- COMMAND...   runs COMMAND with key DIR/NAME holding VALUE
-#        register.sh watch DIR                          prints "+ NAME VALUE" and "- NAME", what is there already first
+#        register.sh watch DIR                          prints "+ NAME VALUE" and "- NAME", what is there already first;
+#                                                not for names with newlines
 # Environment: REGISTER_TTL, in seconds, 2 unless set: so long after a kill -9 the key is gone
 #
 # Status of run: COMMAND's own, or 75 if the lease was lost and COMMAND terminated. If a key of that NAME exists, it is
@@ -24,29 +25,36 @@ usage() {
     exit 64
 }
 
+# Becomes COMMAND, which gets SIGTERM when this script dies, and does not even start if it is dead already.
+tied() { # COMMAND...
+    exec setpriv --pdeathsig TERM bash -c "[[ \$PPID == $$ ]] && exec \"\$@\"" bash "$@"
+}
+
 deregister() {
     [[ -z $holder ]] || { kill "$holder" && wait "$holder"; } || true
     rmdir -- "$lease" || true
 } 2>/dev/null
 
 run() { # DIR NAME VALUE COMMAND...
-    local dir=$1 name=$2 value=$3 keepalive
+    local dir=$1 name=$2 value=$3 keepalive root
     shift 3
     keepalive=$(dirname -- "$0")/keepalive.sh
     mkdir -p -- "$dir"
-    lease=$(mktemp -d -- "$(stat -c %m -- "$dir")/leases/XXXXXXXXXXXX")
+    # In the mount that the key will be in, or mv(1) would copy it.
+    root=$(stat -c %m -- "$(dirname -- "$dir/$name")")
+    lease=$(mktemp -d -- "$root/leases/XXXXXXXXXXXX")
     holder=
     trap deregister EXIT
     trap 'exit 129' HUP
     trap 'exit 130' INT
     trap 'exit 143' TERM
-    echo "${REGISTER_TTL:-2}" >"$lease/ttl"
+    printf '%s\n' "${REGISTER_TTL:-2}" >"$lease/ttl"
 
     # What is made in the lease's directory is attached; moved out it stays attached, and appears complete.
-    echo "$value" >"$lease/value"
+    printf '%s\n' "$value" >"$lease/value"
     mv -fT -- "$lease/value" "$dir/$name"
 
-    setpriv --pdeathsig TERM "$keepalive" "$lease" -- "$@" <&0 &
+    tied "$keepalive" "$lease" -- "$@" <&0 &
     holder=$!
     wait "$holder"
 }
@@ -58,9 +66,11 @@ came() { # DIR NAME
 }
 
 watch() { # DIR
-    local dir=$1 event name
+    local dir=$1 line event name
+    shopt -s dotglob
     # inotifywait's own message tells when it has begun to watch: what is there then has been missed and is listed.
-    while read -r event name; do
+    while IFS= read -r line; do
+        event=${line%% *} name=${line#* }
         case $event in
         Setting) ;;
         Watches)
@@ -70,9 +80,9 @@ watch() { # DIR
             ;;
         CREATE | MOVED_TO) came "$dir" "$name" ;;
         DELETE | MOVED_FROM) echo "- $name" ;;
-        *) echo "register.sh: $event $name" >&2 ;;
+        *) echo "register.sh: $line" >&2 ;;
         esac
-    done < <(exec setpriv --pdeathsig TERM inotifywait -m -e create,moved_to,delete,moved_from --format '%e %f' -- "$dir" 2>&1)
+    done < <(tied inotifywait -m -e create,moved_to,delete,moved_from --format '%e %f' -- "$dir" 2>&1)
     wait $!
 }
 

@@ -271,6 +271,19 @@ register_comes_and_goes() {
     kill $!
 }
 
+register_takes_odd_names_and_values() {
+    mkdir services
+    printf -- '-e\n' >services/.hidden
+    register.sh watch services >"$work/seen" &
+    eventually 10 grep -qx '+ .hidden -e' "$work/seen"
+    register.sh run services $' a b \t' -n -- sh -c 'until grep -q b "$0"; do sleep 0.02; done' "$work/seen"
+    eventually 10 grep -q '^-' "$work/seen"
+    printf '%s\n' '+ .hidden -e' $'+  a b \t -n' $'-  a b \t' | diff - "$work/seen"
+    kill %1
+    ends_with 1 register.sh run services ../../plain value -- true
+    is_gone "$work/plain"
+}
+
 register_killed_goes_within_its_ttl() {
     mkdir services
     register.sh watch services >"$work/seen" &
@@ -670,6 +683,7 @@ tests=(
     lock_lost_terminates_the_command
     lock_stops_at_a_signal
     register_comes_and_goes
+    register_takes_odd_names_and_values
     register_killed_goes_within_its_ttl
     register_again_replaces
     watch_tells_what_happens_and_why
