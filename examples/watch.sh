@@ -19,7 +19,8 @@
 # Usage: watch.sh DIR      DIR: a directory in a mounted leasefs; what is in directories below it is passed over
 #
 # Lines: "has KEY" for what is there at first, "new KEY" when it appears, "put KEY" when it has been written to, "attach KEY",
-# "detach KEY", and "end KEY (REASON)": expired, revoked, deleted, moved (to another name), replaced (by another file).
+# "detach KEY", and "end KEY (REASON)": expired, revoked, deleted, moved (to another name), replaced (by another file). In KEY, `\` and
+# control bytes are octal escapes, as in leases/ID/keys: a newline is \012, so each line is one.
 #
 # How it works: an event only says where to look, since a name may have been taken again before it is heard that the old file has
 # gone. Inode numbers are never used again, so they tell one from the other. A lease never ends early: one that has gone before the
@@ -42,6 +43,25 @@ describe() { # ID
     cd -- "$leases/$1" && stat -c '%i %.6Y' . && cat granted && { cat procs || true; } | tr '\n' ' ' && echo && cat keys
 }
 
+# KEY as it is written in `keys` and here.
+escape() { # KEY: sets `escaped`
+    local i char
+    escaped=$1
+    [[ $1 == *[[:cntrl:]\\]* ]] || return 0
+    escaped=
+    for ((i = 0; i < ${#1}; i++)); do
+        char=${1:i:1}
+        [[ $char != [[:cntrl:]\\] ]] || printf -v char '\\%03o' "'$char"
+        escaped+=$char
+    done
+}
+
+tell() { # WHAT KEY [MORE]
+    local escaped
+    escape "$2${3:+ $3}"
+    printf '%s\n' "$1 $escaped"
+}
+
 # It is learnt while the lease is there. Says which keys have come or gone; in DIR they have no slash.
 learn() { # ID
     local text number refreshed granted path key
@@ -50,13 +70,16 @@ learn() { # ID
     {
         read -r number refreshed && read -r granted
         read -r "holders[$number]" || true # nothing at all is left of empty lines at the end
-        while read -r path; do
+        while IFS= read -r path; do
             printf -v path %b "${path//\\/\\0}"
+            path=${path#./}
             key=${path#"$prefix"}
             [[ $path == "$prefix"?* && $key != */* ]] || continue
             listed[$key]=1
-            [[ ${lease[$key]-} != "$number" && $(stat -c %i -- "$dir/$key") == "${inode[$key]-}" ]] || continue
-            [[ $key == "${found-}" ]] || echo "attach $key lease=$1"
+            # It may be no key at all: whoever reads `keys` while that grows may see the end of a line once more.
+            [[ -n ${inode[$key]-} && ${lease[$key]-} != "$number" ]] || continue
+            [[ $(stat -c %i -- "$dir/$key") == "${inode[$key]}" ]] || continue
+            [[ $key == "${found-}" ]] || tell attach "$key" "lease=$1"
             lease[$key]=$number
         done
     } <<<"$text"
@@ -66,7 +89,7 @@ learn() { # ID
     for key in "${!lease[@]}"; do
         [[ ${lease[$key]} == "$number" && -z ${listed[$key]-} && -e $dir/$key ]] || continue
         lease[$key]=
-        echo "detach $key lease=$1"
+        tell detach "$key" "lease=$1"
     done
 } 2>/dev/null
 
@@ -86,30 +109,41 @@ reason() { # KEY EVENT
 } 2>/dev/null
 
 look() { # KEY EVENT
-    local now='' key=$1 found=$1 keys number
+    local now='' key=$1 found=$1 what=new escaped keys number
     [[ -d $dir/$key ]] || now=$(stat -c %i -- "$dir/$key" 2>/dev/null) || true
     # What has just gone will be told of by an event of its own.
     [[ -n $now || $2 == DELETE || $2 == MOVED_FROM ]] || return 0
     if [[ -n ${inode[$key]-} && ${inode[$key]} != "$now" ]]; then
-        echo "end $key ($(reason "$key" "$2"))"
+        tell end "$key" "($(reason "$key" "$2"))"
         inode[$key]='' lease[$key]=''
     fi
     if [[ -n $now && -z ${inode[$key]-} ]]; then
         inode[$key]=$now
-        keys=$(grep -lxF -m 1 -- "$prefix$key" "$leases"/*/keys 2>/dev/null) || true
+        escape "$prefix$key"
+        [[ $escaped != -* ]] || escaped=./$escaped
+        keys=$(grep -lxF -m 1 -- "$escaped" "$leases"/*/keys 2>/dev/null) || true
         keys=${keys%/keys}
         [[ -z $keys ]] || learn "${keys##*/}"
         number=${lease[$key]-}
-        case $2 in has) echo -n has ;; *) echo -n new ;; esac
-        echo " $key${number:+ lease=${id[$number]}}"
+        [[ $2 != has ]] || what=has
+        tell "$what" "$key" "${number:+lease=${id[$number]}}"
     fi
-    [[ $2 != CLOSE_WRITE ]] || echo "put $key"
+    [[ $2 != CLOSE_WRITE ]] || tell put "$key"
+}
+
+# Becomes inotifywait, which ends when this script does, and does not even start if that is dead already. A NUL ends each event,
+# since names may have newlines, and each of inotifywait's own messages.
+notify() { # EVENTS DIR...
+    exec 2> >(exec sed -u 's/$/\x0/')
+    exec setpriv --pdeathsig TERM bash -c "[[ \$PPID == $$ ]] && exec \"\$@\"" bash \
+        inotifywait -m -r -e "$1" --no-newline --format '%e %w%f%0' -- "${@:2}"
 }
 
 where=("$dir")
 [[ -z $prefix ]] || where+=("$leases")
-events=create,close_write,modify,attrib,delete,moved_to,moved_from
-while read -r event path; do
+shopt -s dotglob
+while IFS= read -r -d '' line; do
+    line=${line#$'\n'} event=${line%% *} path=${line#* }
     name=${path##*/}
     case $event:$path in
     Setting:*) ;;
@@ -122,7 +156,7 @@ while read -r event path; do
     ATTRIB:"$dir/$name") [[ -z ${lease[$name]-} ]] || learn "${id[${lease[$name]}]}" ;;
     *:"$dir/$name") look "$name" "${event%%,*}" ;;
     [A-Z_]*:*) ;;
-    *) echo "watch.sh: $event $path" >&2 ;;
+    *) echo "watch.sh: $line" >&2 ;;
     esac
-done < <(exec setpriv --pdeathsig TERM inotifywait -m -r -e "$events" --format '%e %w%f' -- "${where[@]}" 2>&1)
+done < <(notify create,close_write,modify,attrib,delete,moved_to,moved_from "${where[@]}")
 wait $!

@@ -190,6 +190,23 @@ keepalive_killed_takes_command_and_lease_along() {
     eventually 5 is_gone leases/job
 }
 
+# Just when they had started what is tied to them.
+scripts_killed_leave_nothing() {
+    local script words
+    grant job 100
+    for script in 'timeout keepalive.sh leases/job -- touch ran' 'keepalive.sh lock.sh lock -- touch ran' \
+        'keepalive.sh register.sh run . key value -- touch ran' 'inotifywait register.sh watch .' \
+        'inotifywait watch.sh .' 'inotifywait elect.sh leader -- touch ran'; do
+        read -ra words <<<"$script"
+        (orphaned "${words[0]}" "$work/pid" && exec timeout --foreground 20 "${words[@]:1}") &
+        eventually 10 is_there "$work/pid"
+        eventually 10 is_over "$(<"$work/pid")"
+        wait $! || true
+        is_gone ran
+        rm "$work/pid"
+    done
+}
+
 lock_excludes() {
     echo 0 >"$work/count"
     local holders=()
@@ -403,6 +420,42 @@ watch_is_not_fooled_by_a_name_that_is_taken_again() {
     eventually 30 grep -qx 'end one (revoked)' "$work/seen"
     kill $!
     is $'new one lease=a\nend one (expired)\nnew one lease=a\nend one (revoked)' grep one "$work/seen"
+}
+
+watch_takes_odd_names() {
+    local names=($'blank \t' ' blank' .hidden -dash 'back\slash' 'back\134slash' $'new\nline' $'DELETE x\n' $'\nDELETE x\n' @ ']' '*' '$(x)')
+    local shown=($'blank \\011' ' blank' .hidden -dash 'back\134slash' 'back\134134slash' 'new\012line' 'DELETE x\012' '\012DELETE x\012' @ ']' '*' '$(x)')
+    local dir name
+    sees() { eventually 30 grep -qxF -- "$1" "$work/seen"; }
+    mkdir services
+    for dir in . services; do
+        grant a 100
+        : >"$dir/${names[0]}"
+        : >"$dir/.early"
+        watch.sh "$dir" >"$work/seen" 2>&1 &
+        sees "has ${shown[0]}"
+        sees "has .early"
+        rm "$dir/${names[0]}" "$dir/.early"
+        sees "end .early (deleted)"
+        for name in "${names[@]}"; do
+            echo v >leases/a/x
+            mv leases/a/x "$dir/$name"
+        done
+        sees "new ${shown[-1]} lease=a"
+        for name in "${names[@]}"; do echo v >"$dir/$name"; done
+        sees "put ${shown[-1]}"
+        rmdir leases/a
+        sees "end ${shown[-1]} (revoked)"
+        kill $!
+        {
+            printf 'has %s\n' .early "${shown[0]}"
+            printf 'end %s (deleted)\n' .early "${shown[0]}"
+            printf 'new %s lease=a\n' "${shown[@]}"
+            printf 'put %s\n' "${shown[@]}"
+            printf 'end %s (revoked)\n' "${shown[@]}"
+        } | sort >"$work/expected"
+        sort "$work/seen" | diff "$work/expected" -
+    done
 }
 
 # How busy the machine is: how long it takes to start a few programs, again and again; a line for each time, of when it began
@@ -682,12 +735,14 @@ tests=(
     lock_of_a_killed_waiter_is_not_taken
     lock_lost_terminates_the_command
     lock_stops_at_a_signal
+    scripts_killed_leave_nothing
     register_comes_and_goes
     register_takes_odd_names_and_values
     register_killed_goes_within_its_ttl
     register_again_replaces
     watch_tells_what_happens_and_why
     watch_is_not_fooled_by_a_name_that_is_taken_again
+    watch_takes_odd_names
     elect_hands_over_at_once_and_passes_the_status
     elect_of_many_one_leads_and_the_next_is_there_in_time
     elect_candidates_sleep
