@@ -12,7 +12,8 @@
 # Usage: session.sh [-t TTL] [-k KEY=VALUE]... -- COMMAND...
 #
 #   -t  so many seconds after COMMAND's end the keys go; 2 unless given
-#   -k  a key, by its path in a mounted leasefs; directories on the way are made. If it is there already, it is replaced
+#   -k  a key, by its path in a mounted leasefs, the same for all; directories on the way are made. If it is there already, it is
+#       replaced
 #
 # Without -k, the leasefs is that of the current directory. COMMAND takes this script's place, so its process is the one that
 # holds the lease; it finds the path of that in the environment, as LEASE: `rmdir $LEASE` ends the session before its time,
@@ -37,18 +38,33 @@ done
 [[ $# -ge $OPTIND && ${*:OPTIND-1:1} == -- ]] || usage
 shift $((OPTIND - 1))
 
-for pair in "${keys[@]}"; do mkdir -p -- "$(dirname -- "${pair%%=*}")"; done
+# The mount that KEY is in, or would be.
+mount_of() { # KEY
+    local dir=$1
+    until dir=$(dirname -- "$dir") && [[ -e $dir ]]; do :; done
+    stat -c %m -- "$dir"
+}
+
 first=${keys[0]:-./=}
-LEASE=$(mktemp -d -- "$(stat -c %m -- "$(dirname -- "${first%%=*}")")/leases/XXXXXXXXXXXX")
+root=$(mount_of "${first%%=*}")
+# mv(1) would copy what it cannot rename, and nothing would ever remove the copy.
+for pair in "${keys[@]}"; do
+    if [[ $(mount_of "${pair%%=*}") != "$root" ]]; then
+        echo "session.sh: not all keys are in the same mount: ${first%%=*}, ${pair%%=*}" >&2
+        exit 1
+    fi
+done
+LEASE=$(mktemp -d -- "$root/leases/XXXXXXXXXXXX")
 trap 'rmdir -- "$LEASE"' EXIT
 # Held before it has the TTL, which may be short.
 echo 60 >"$LEASE/ttl"
 echo 0 >"$LEASE/procs"
-echo "$ttl" >"$LEASE/ttl"
+printf '%s\n' "$ttl" >"$LEASE/ttl"
 
 # What is made in the lease's directory is attached; moved out it stays attached, and appears complete.
 for pair in "${keys[@]}"; do
-    echo "${pair#*=}" >"$LEASE/value"
+    mkdir -p -- "$(dirname -- "${pair%%=*}")"
+    printf '%s\n' "${pair#*=}" >"$LEASE/value"
     mv -fT -- "$LEASE/value" "${pair%%=*}"
 done
 

@@ -696,6 +696,20 @@ session_lasts_as_long_as_the_command() {
     is '' ls services
 }
 
+session_takes_odd_values() {
+    ends_with 1 session.sh -t -n -- true
+    is $'-n\n-e a\\n\n\n.' session.sh -t 0.1 -k one=-n -k two='-e a\n' -k three= -- sh -c 'cat one two three; echo .'
+}
+
+session_refuses_keys_elsewhere() {
+    ends_with 1 session.sh -k here/key=v -k "$work/plain/key=v" -- touch ran 2>"$work/seen"
+    is 1 grep -c . "$work/seen"
+    ends_with 1 session.sh -k "$work/plain/key=v" -- touch ran
+    is_gone "$work/plain"
+    is leases ls
+    no_lease
+}
+
 session_passes_status_and_environment() {
     ends_with 7 session.sh -t 100 -- sh -c 'cat "$LEASE/granted" && rmdir "$LEASE" && exit 7'
     is 'a b' session.sh -t 0.1 -- printf '%s b' a
@@ -755,6 +769,8 @@ tests=(
     elect_refuses_what_cannot_be
     session_lasts_as_long_as_the_command
     session_passes_status_and_environment
+    session_takes_odd_values
+    session_refuses_keys_elsewhere
     session_refuses_what_cannot_be
 )
 
