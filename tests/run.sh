@@ -33,7 +33,7 @@ meson compile -C "$build"
 
 status=0
 # Many of them wait most of the time.
-meson test -C "$build" --print-errorlogs --num-processes $(($(nproc) + 1)) ${suite:+--suite "$suite"} || status=$?
+meson test -C "$build" --print-errorlogs --num-processes $(($(nproc) + 2)) ${suite:+--suite "$suite"} || status=$?
 
 # One line of JSON for each test program.
 python3 - "$build/meson-logs/testlog.json" <<'PYTHON' || status=1
