@@ -9,6 +9,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
+/* So many names of what is over are passed over at a time, under the engine's lock. */
+#define LIST_SKIPS 2048
+
 /* What `text` stands for in `parent`. "." and ".." are asked for when a file handle is opened, "."
  * of any file then. */
 static int
@@ -83,29 +86,49 @@ lease_engine_unpin (LeaseEngine *engine, uint64_t id, uint64_t count)
     lease_op_collect (&op, node);
 }
 
-int
-lease_engine_list (LeaseEngine *engine, const LeaseCaller *by, uint64_t id, uint64_t cookie,
-                   bool pin, LeaseListEach each, void *data)
+/* Lists what lies behind `*cookie` until `each` says to stop or too many have been skipped, which
+ * leaves `*cookie` at the last one of these. Returns a negative errno, or whether there is more. */
+static int
+list_some (LeaseEngine *engine, const LeaseCaller *by, uint64_t id, uint64_t *cookie, bool pin,
+           LeaseListEach each, void *data)
 {
   g_auto (LeaseOp) op = lease_op_begin (engine, by);
   LeaseNode *directory;
   int error = lease_op_directory (&op, id, &directory);
+  unsigned skipped = 0;
 
   if (error != 0)
     return error;
   lease_op_note_access (&op, directory);
-  for (LeaseName *name; (name = lease_tree_next (directory, cookie)) != NULL;
-       cookie = name->cookie) {
+  for (LeaseName *name; (name = lease_tree_next (directory, *cookie)) != NULL;) {
     LeaseAttr attr;
-    if (!by->reaper && lease_op_is_over_here (&op, name->node))
+    if (skipped == LIST_SKIPS)
+      return true;
+    *cookie = name->cookie;
+    if (!by->reaper && lease_op_is_over_here (&op, name->node)) {
+      skipped++;
       continue;
+    }
     lease_op_fill_attr (&op, name->node, &attr);
     if (!each (name->text, &attr, name->cookie, data))
-      break;
+      return false;
     if (pin)
       name->node->pins++;
   }
-  return 0;
+  return false;
+}
+
+int
+lease_engine_list (LeaseEngine *engine, const LeaseCaller *by, uint64_t id, uint64_t cookie,
+                   bool pin, LeaseListEach each, void *data)
+{
+  int result = list_some (engine, by, id, &cookie, pin, each, data);
+
+  while (result > 0) {
+    lease_engine_let_in ();
+    result = list_some (engine, by, id, &cookie, pin, each, data);
+  }
+  return result;
 }
 
 void

@@ -108,6 +108,30 @@ test_everything_is_there_up_to_the_deadline_and_nothing_from_then_on (void **sta
   assert_fails (ENOENT, fx_rename (fx, "key", "other", 0));
 }
 
+/* However many of these there are: some thousands at a time are passed over. */
+static void
+test_a_listing_shows_what_lies_behind_the_dead (void **state)
+{
+  Fixture *fx = *state;
+  LeaseNew what = { .mode = S_IFREG | 0644 };
+  LeaseAttr attr;
+
+  fx_lease (fx, "A", SECOND);
+  assert_ok (fx_mkdir (fx, "d"));
+  assert_ok (fx_file (fx, "d/first"));
+  assert_ok (fx_edit (fx, "A", "d"));
+  uint64_t directory = fx_find (fx, "d");
+  for (unsigned i = 0; i < 10000; i++) {
+    g_autofree char *name = g_strdup_printf ("%u", i);
+    assert_ok (lease_engine_create (fx->engine, &fx->by, directory, name, &what, &attr));
+    lease_engine_unpin (fx->engine, attr.id, 1);
+  }
+  assert_ok (fx_edit (fx, "A", "-d"));
+  assert_ok (fx_file (fx, "d/last"));
+  fx_wait (fx, SECOND);
+  assert_string_equal (fx_list (fx, "d"), "first last");
+}
+
 static void
 test_a_dead_node_cannot_be_linked (void **state)
 {
@@ -1219,6 +1243,7 @@ main (void)
 {
   const struct CMUnitTest tests[] = {
     fx_test (test_everything_is_there_up_to_the_deadline_and_nothing_from_then_on),
+    fx_test (test_a_listing_shows_what_lies_behind_the_dead),
     fx_test (test_a_dead_node_cannot_be_linked),
     fx_test (test_a_directory_with_dead_keys_counts_as_empty),
     fx_test (test_names_are_free_again_at_the_deadline),
