@@ -22,6 +22,7 @@ typedef struct {
   FsRequests requests; /* that have come */
   bool xattr;          /* there are extended attributes */
   bool clears_setid;   /* it has been agreed with the kernel that we do: see LeaseCaller */
+  uint64_t untold;     /* names that are gone, and that the kernel may still hold; atomic */
   pid_t reaper_tid;    /* atomic; 0 while there is no reaper */
 } FsContext;
 

@@ -95,7 +95,7 @@ add_process (GString *text, const FsExposition *exposition)
 }
 
 static void
-add_leases (GString *text, const LeaseMetrics *metrics)
+add_leases (GString *text, const FsExposition *exposition)
 {
   static const char *const phases[] = {
     [LEASE_PHASE_RESERVED] = "reserved",
@@ -103,6 +103,7 @@ add_leases (GString *text, const LeaseMetrics *metrics)
     [LEASE_PHASE_HELD] = "held",
     [LEASE_PHASE_ENDED] = "ended",
   };
+  const LeaseMetrics *metrics = &exposition->engine;
   const LeaseCounts *counts = &metrics->counts;
 
   begin (text, "leases", "gauge", "Leases by state; ended ones wait to be cleaned up.");
@@ -124,6 +125,9 @@ add_leases (GString *text, const LeaseMetrics *metrics)
                  &counts->lag);
   add_gauge (text, "reaper_backlog", "Names of ended leases and keys that wait to be removed.",
              counts->graves);
+  add_gauge (text, "notifier_backlog",
+             "Names that were removed, and that the kernel is still to be told of.",
+             exposition->untold);
 }
 
 static void
@@ -173,7 +177,7 @@ fs_exposition_text (const FsExposition *exposition)
   g_autoptr (GString) text = g_string_sized_new (16384);
 
   add_process (text, exposition);
-  add_leases (text, metrics);
+  add_leases (text, exposition);
   add_contents (text, metrics);
   if (metrics->kept)
     add_journal (text, &metrics->journal);

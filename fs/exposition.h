@@ -13,6 +13,7 @@
 typedef struct {
   LeaseMetrics engine;
   const FsRequests *requests;
+  uint64_t untold;    /* see FsContext */
   int64_t started_ns; /* wall clock when the process began to serve */
   uint64_t memory;    /* of the process, in bytes; 0: not known */
 } FsExposition;

@@ -41,9 +41,10 @@ fs_metrics_free (FsMetrics *metrics)
 }
 
 fuse_ino_t
-fs_metrics_take (FsMetrics *metrics, const LeaseCaller *by, const FsRequests *requests)
+fs_metrics_take (FsMetrics *metrics, const LeaseCaller *by, const FsContext *context)
 {
-  FsExposition now = { .requests = requests,
+  FsExposition now = { .requests = &context->requests,
+                       .untold = __atomic_load_n (&context->untold, __ATOMIC_RELAXED),
                        .started_ns = metrics->started_ns,
                        .memory = fs_quota_memory () };
   uint64_t number = __atomic_add_fetch (&metrics->taken, 1, __ATOMIC_RELAXED);

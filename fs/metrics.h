@@ -21,7 +21,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (FsMetrics, fs_metrics_free)
 
 /* Puts down how things are now, and returns the inode number under which that is known. To be given
  * back by fs_metrics_forget(). Where very many are not, the oldest are dropped. */
-fuse_ino_t fs_metrics_take (FsMetrics *metrics, const LeaseCaller *by, const FsRequests *requests);
+fuse_ino_t fs_metrics_take (FsMetrics *metrics, const LeaseCaller *by, const FsContext *context);
 void fs_metrics_forget (FsMetrics *metrics, fuse_ino_t ino);
 
 /* 0, or -ESTALE if it has been dropped. The caller unrefs the text. stat(2) shows the same inode

@@ -1,26 +1,44 @@
 /* SPDX-License-Identifier: MIT */
 
-/* A queue and the thread that empties it. */
+/* A queue and the thread that empties it, by the batch. First the kernel is told of all inodes of a
+ * batch at once. It lets go of those that nobody uses, which takes no lock, and says so. Of what it
+ * still knows after the next batch, and of all where it cannot do that, it is told name by name:
+ * that takes the lock of the directory, and may have to wait for it. */
 
 #include "fs/notifier.h"
+
+#include "fs/prune.h"
 
 #include <errno.h>
 #include <pthread.h>
 #include <string.h>
 
-/* Each takes about a hundred bytes. */
-#define MAX_WAITING 100000
+/* Names that are told at a time, and how much longer than that takes the thread rests then: what
+ * the kernel has to do meanwhile comes off the time of everybody else. */
+#define BATCH 64
+#define REST 3
+#define REST_MAX_US 20000
+
+/* How long the kernel has to say that it has let go of the last batch. */
+#define LINGER_NS 10000000
+#define NS_PER_S 1000000000
+
+/* Each takes about as much memory as the name did that it is about. */
+#define MAX_WAITING (1u << 22)
 
 typedef struct {
+  GList link;
   uint64_t parent;
   uint64_t node; /* 0: the kernel is to ask again */
+  bool is_directory;
   bool other_names;
-  char *name;
+  char name[];
 } Notice;
 
 struct FsNotifier {
+  FsContext *context;           /* constant */
   struct fuse_session *session; /* constant */
-  LeaseEngine *engine;          /* constant */
+  bool cannot_prune;            /* the thread's own */
   pthread_t thread;
   pthread_mutex_t lock; /* covers the rest */
   pthread_cond_t changed;
@@ -38,7 +56,7 @@ send_gone (const FsNotifier *notifier, fuse_ino_t parent, const Notice *notice)
 {
   fuse_ino_t ino = fs_ino (notice->node, LEASE_FILE_NONE);
 
-  if (!lease_engine_is_taken (notifier->engine, notice->parent, notice->name) &&
+  if (!lease_engine_is_taken (notifier->context->engine, notice->parent, notice->name) &&
       fuse_lowlevel_notify_delete (notifier->session, parent, ino, notice->name,
                                    strlen (notice->name)) == -ENOENT)
     fuse_lowlevel_notify_inval_inode (notifier->session, parent, 0, 0);
@@ -59,79 +77,165 @@ send (const FsNotifier *notifier, const Notice *notice)
                                        strlen (notice->name), FUSE_LL_EXPIRE_ONLY);
 }
 
-/* NULL: to stop. */
-static Notice *
-next_notice (FsNotifier *notifier)
+static void
+drop (FsContext *context, GQueue *notices)
+{
+  __atomic_fetch_sub (&context->untold, notices->length, __ATOMIC_RELAXED);
+  while (!g_queue_is_empty (notices))
+    g_free (g_queue_pop_head_link (notices)->data);
+}
+
+/* Sends those of `batch` that are needed still, and drops all. */
+static void
+send_each (const FsNotifier *notifier, GQueue *batch)
+{
+  for (const GList *link = batch->head; link != NULL; link = link->next) {
+    const Notice *notice = link->data;
+    if (notifier->cannot_prune || notice->node == 0 ||
+        lease_engine_is_pinned (notifier->context->engine, notice->node))
+      send (notifier, notice);
+  }
+  drop (notifier->context, batch);
+}
+
+/* Tells of the nodes of `batch` at once; and then of the directories, which have lost names. */
+static void
+prune (FsNotifier *notifier, const GQueue *batch)
+{
+  g_autoptr (GArray) inos = g_array_new (FALSE, FALSE, sizeof (uint64_t));
+  g_autoptr (GHashTable) parents = g_hash_table_new (NULL, NULL);
+  GHashTableIter iter;
+  void *parent;
+
+  for (const GList *link = batch->head; link != NULL; link = link->next) {
+    const Notice *notice = link->data;
+    if (notice->node == 0)
+      continue;
+    /* It may be that of a lease, and its pseudo-files come before it. */
+    for (int file = notice->is_directory ? LEASE_FILE_LAST : LEASE_FILE_NONE; file >= 0; file--) {
+      uint64_t ino = fs_ino (notice->node, file);
+      g_array_append_val (inos, ino);
+    }
+    g_hash_table_add (parents, GSIZE_TO_POINTER (fs_ino (notice->parent, LEASE_FILE_NONE)));
+  }
+  int error = fs_prune (notifier->session, (const uint64_t *)inos->data, inos->len);
+  notifier->cannot_prune = error == -EINVAL;
+  g_hash_table_iter_init (&iter, parents);
+  while (error == 0 && g_hash_table_iter_next (&iter, &parent, NULL))
+    fuse_lowlevel_notify_inval_inode (notifier->session, GPOINTER_TO_SIZE (parent), -1, 0);
+}
+
+/* `linger`: only for some time. */
+static void
+wait_for_notices (FsNotifier *notifier, bool linger)
+{
+  struct timespec until;
+  int error = 0;
+
+  clock_gettime (CLOCK_MONOTONIC, &until);
+  until.tv_nsec += LINGER_NS;
+  until.tv_sec += until.tv_nsec / NS_PER_S;
+  until.tv_nsec %= NS_PER_S;
+  while (g_queue_is_empty (&notifier->notices) && !notifier->stop && error == 0)
+    error = linger ? pthread_cond_timedwait (&notifier->changed, &notifier->lock, &until)
+                   : pthread_cond_wait (&notifier->changed, &notifier->lock);
+}
+
+/* Returns whether to go on. */
+static bool
+take_batch (FsNotifier *notifier, GQueue *batch, bool linger)
 {
   pthread_mutex_lock (&notifier->lock);
-  while (g_queue_is_empty (&notifier->notices) && !notifier->stop)
-    pthread_cond_wait (&notifier->changed, &notifier->lock);
-  Notice *notice = g_queue_pop_head (&notifier->notices);
+  wait_for_notices (notifier, linger);
+  while (batch->length < BATCH && !g_queue_is_empty (&notifier->notices))
+    g_queue_push_tail_link (batch, g_queue_pop_head_link (&notifier->notices));
+  bool stop = notifier->stop;
   pthread_mutex_unlock (&notifier->lock);
-  return notice;
+  return !stop;
 }
 
 static void *
 run (void *data)
 {
   FsNotifier *notifier = data;
-  Notice *notice;
+  GQueue batch = G_QUEUE_INIT, last = G_QUEUE_INIT;
 
-  while ((notice = next_notice (notifier)) != NULL) {
-    send (notifier, notice);
-    g_free (notice->name);
-    g_free (notice);
+  while (take_batch (notifier, &batch, last.length > 0)) {
+    int64_t begun = g_get_monotonic_time ();
+    if (batch.length > 0 && !notifier->cannot_prune)
+      prune (notifier, &batch);
+    send_each (notifier, notifier->cannot_prune ? &batch : &last);
+    if (batch.length > 0) {
+      last = batch;
+      g_queue_init (&batch);
+    }
+    g_usleep (MIN (REST * (g_get_monotonic_time () - begun), REST_MAX_US));
   }
+  drop (notifier->context, &batch);
+  drop (notifier->context, &last);
   return NULL;
 }
 
 FsNotifier *
-fs_notifier_new (struct fuse_session *session, LeaseEngine *engine)
+fs_notifier_new (FsContext *context, struct fuse_session *session)
 {
   FsNotifier *notifier = g_new0 (FsNotifier, 1);
+  pthread_condattr_t monotonic;
 
+  notifier->context = context;
   notifier->session = session;
-  notifier->engine = engine;
   pthread_mutex_init (&notifier->lock, NULL);
-  pthread_cond_init (&notifier->changed, NULL);
+  pthread_condattr_init (&monotonic);
+  pthread_condattr_setclock (&monotonic, CLOCK_MONOTONIC);
+  pthread_cond_init (&notifier->changed, &monotonic);
+  pthread_condattr_destroy (&monotonic);
   if (pthread_create (&notifier->thread, NULL, run, notifier) != 0)
     g_error ("cannot start the notifier's thread");
   return notifier;
 }
 
-static void
-tell (FsNotifier *notifier, const Notice *told)
+static Notice *
+new_notice (uint64_t parent, const char *name)
 {
-  Notice *notice = g_memdup2 (told, sizeof *told);
+  size_t size = strlen (name) + 1;
+  Notice *notice = g_malloc0 (sizeof *notice + size);
 
-  notice->name = g_strdup (told->name);
+  notice->link.data = notice;
+  notice->parent = parent;
+  memcpy (notice->name, name, size);
+  return notice;
+}
+
+static void
+tell (FsNotifier *notifier, Notice *notice)
+{
   pthread_mutex_lock (&notifier->lock);
-  g_queue_push_tail (&notifier->notices, notice);
-  pthread_cond_signal (&notifier->changed);
+  bool full = notifier->notices.length >= MAX_WAITING;
+  if (!full) {
+    __atomic_fetch_add (&notifier->context->untold, 1, __ATOMIC_RELAXED);
+    g_queue_push_tail_link (&notifier->notices, &notice->link);
+    pthread_cond_signal (&notifier->changed);
+  }
   pthread_mutex_unlock (&notifier->lock);
+  if (full)
+    g_free (notice);
 }
 
 void
-fs_notifier_tell_gone (FsNotifier *notifier, uint64_t parent, uint64_t node, bool other_names,
-                       const char *name)
+fs_notifier_tell_gone (FsNotifier *notifier, const LeaseGrave *grave)
 {
-  if (fs_notifier_waiting (notifier) < MAX_WAITING)
-    tell (notifier, &(Notice){ parent, node, other_names, (char *)name });
+  Notice *notice = new_notice (grave->parent, grave->name);
+
+  notice->node = grave->node;
+  notice->is_directory = grave->is_directory;
+  notice->other_names = grave->other_names;
+  tell (notifier, notice);
 }
 
 void
 fs_notifier_tell_unsure (FsNotifier *notifier, uint64_t parent, const char *name)
 {
-  tell (notifier, &(Notice){ .parent = parent, .name = (char *)name });
-}
-
-unsigned
-fs_notifier_waiting (FsNotifier *notifier)
-{
-  pthread_mutex_lock (&notifier->lock);
-  unsigned waiting = notifier->notices.length;
-  pthread_mutex_unlock (&notifier->lock);
-  return waiting;
+  tell (notifier, new_notice (parent, name));
 }
 
 void
@@ -142,6 +246,7 @@ fs_notifier_free (FsNotifier *notifier)
   pthread_cond_signal (&notifier->changed);
   pthread_mutex_unlock (&notifier->lock);
   pthread_join (notifier->thread, NULL);
+  drop (notifier->context, &notifier->notices);
   pthread_cond_destroy (&notifier->changed);
   pthread_mutex_destroy (&notifier->lock);
   g_free (notifier);

@@ -36,7 +36,7 @@ lookup_metrics (fuse_req_t req, const LeaseCaller *by, fuse_ino_t parent, const 
   if (parent != fs_ino (lease_engine_leases (context->engine), LEASE_FILE_NONE) ||
       strcmp (name, LEASE_METRICS_NAME) != 0)
     return false;
-  entry.ino = fs_pseudo_take_metrics (context->pseudo, by, &context->requests, &entry.attr);
+  entry.ino = fs_pseudo_take_metrics (context->pseudo, by, context, &entry.attr);
   if (fuse_reply_entry (req, &entry) != 0)
     fs_pseudo_forget_metrics (context->pseudo, entry.ino);
   return true;

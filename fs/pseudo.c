@@ -69,10 +69,10 @@ fs_pseudo_free (FsPseudo *pseudo)
 }
 
 fuse_ino_t
-fs_pseudo_take_metrics (FsPseudo *pseudo, const LeaseCaller *by, const FsRequests *requests,
+fs_pseudo_take_metrics (FsPseudo *pseudo, const LeaseCaller *by, const FsContext *context,
                         struct stat *stat_out)
 {
-  fuse_ino_t ino = fs_metrics_take (pseudo->metrics, by, requests);
+  fuse_ino_t ino = fs_metrics_take (pseudo->metrics, by, context);
 
   return fs_metrics_stat (pseudo->metrics, by, ino, stat_out) == 0 ? ino : 0;
 }

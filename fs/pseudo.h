@@ -31,7 +31,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (FsPseudo, fs_pseudo_free)
 /* `.metrics` with a text of how things are now, and its attributes. Returns its inode number, or 0
  * if it is gone already. That is for as long as the kernel knows it: until it forgets it. */
 fuse_ino_t fs_pseudo_take_metrics (FsPseudo *pseudo, const LeaseCaller *by,
-                                   const FsRequests *requests, struct stat *stat_out);
+                                   const FsContext *context, struct stat *stat_out);
 void fs_pseudo_forget_metrics (FsPseudo *pseudo, fuse_ino_t ino);
 
 /* The attributes of `file` of the lease whose directory is node `id`; for LEASE_FILE_METRICS `id`

@@ -58,11 +58,6 @@
 /* When to look again where that could not be told. */
 #define BLIND_NS ((LeaseTime)NS_PER_S)
 
-/* Names that the kernel has not been told of yet; above it the reaper waits for it, but not for
- * ever, so many times after a batch. */
-#define WAITING_MAX 1024
-#define WAITS_MAX 40
-
 /* Who watched at some time. */
 typedef struct {
   FsWatchers *watchers; /* NULL: that cannot be told */
@@ -312,8 +307,7 @@ bury (FsReaper *reaper, Batch *batch, const LeaseGrave *grave)
   /* It may have taken long, and the session may be gone. */
   if ((error != 0 || !watched) && !is_stopped (reaper) &&
       lease_engine_bury (reaper->context->engine, &by, grave))
-    fs_notifier_tell_gone (reaper->notifier, grave->parent, grave->node, grave->other_names,
-                           grave->name);
+    fs_notifier_tell_gone (reaper->notifier, grave);
 }
 
 typedef struct {
@@ -468,15 +462,6 @@ set_answered (FsReaper *reaper, int error)
   pthread_mutex_unlock (&reaper->lock);
 }
 
-/* Between two batches. */
-static void
-pause_for (FsReaper *reaper, unsigned us)
-{
-  g_usleep (us);
-  for (unsigned i = 0; i < WAITS_MAX && fs_notifier_waiting (reaper->notifier) > WAITING_MAX; i++)
-    g_usleep (PAUSE_US);
-}
-
 static void *
 run (void *data)
 {
@@ -489,7 +474,7 @@ run (void *data)
   __atomic_store_n (&reaper->context->reaper_tid, gettid (), __ATOMIC_RELAXED);
   while (wait_for_work (reaper))
     while ((error = work_batch (reaper)) != -ENOENT && !is_stopped (reaper))
-      pause_for (reaper, error == -EBUSY ? BUSY_US : PAUSE_US);
+      g_usleep (error == -EBUSY ? BUSY_US : PAUSE_US);
   g_clear_pointer (&reaper->notifier, fs_notifier_free);
   pthread_mutex_lock (&reaper->lock);
   reaper->ended = true;
@@ -523,7 +508,7 @@ fs_reaper_new (FsContext *context, struct fuse_session *session, const char *mou
   reaper->session = session;
   reaper->mountpoint = mountpoint;
   reaper->foreground = foreground;
-  reaper->notifier = fs_notifier_new (session, context->engine);
+  reaper->notifier = fs_notifier_new (context, session);
   reaper->expiring = g_hash_table_new (NULL, NULL);
   reaper->taken = g_ptr_array_new ();
   pthread_mutex_init (&reaper->lock, NULL);

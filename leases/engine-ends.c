@@ -206,6 +206,16 @@ lease_engine_is_taken (LeaseEngine *engine, uint64_t parent_id, const char *text
   return taken;
 }
 
+bool
+lease_engine_is_pinned (LeaseEngine *engine, uint64_t id)
+{
+  pthread_mutex_lock (&engine->lock);
+  const LeaseNode *node = lease_tree_node (engine->tree, id);
+  bool pinned = node != NULL && node->pins > 0;
+  pthread_mutex_unlock (&engine->lock);
+  return pinned;
+}
+
 void
 lease_grave_clear (LeaseGrave *grave)
 {

@@ -610,5 +610,8 @@ bool lease_engine_bury (LeaseEngine *engine, const LeaseCaller *by, const LeaseG
 /* Whether anything has that name in that directory now, be it over or not. */
 bool lease_engine_is_taken (LeaseEngine *engine, uint64_t parent, const char *name);
 
+/* Whether the node, which may have been removed, is still pinned. */
+bool lease_engine_is_pinned (LeaseEngine *engine, uint64_t id);
+
 /* Aborts with g_error() unless every invariant holds. For tests and debug builds. O(everything). */
 void lease_engine_check (LeaseEngine *engine);

@@ -17,6 +17,7 @@ make() {
 # removals: how many names the reaper has removed through the mount.
 removals() { awk -F '[" ]' '$2 == "unlink" || $2 == "rmdir" { sum += $4 } END { print sum }' leases/.metrics; }
 all_removed() { ! grep -q '^leasefs_leases{.*} [1-9]' leases/.metrics; }
+all_told() { grep -qx 'leasefs_notifier_backlog 0' leases/.metrics; }
 
 # watch_ends FILE...: until the test ends.
 watch_ends() {
@@ -39,6 +40,7 @@ test_nothing_is_removed_one_by_one() {
   [ "$(removals)" -lt $((many / 2)) ]
   is leases ls
   is '' ls leases
+  wait_until all_told
   [ "$(stat -f -c '%c - %d' .)" = "$before" ]
 }
 
@@ -77,18 +79,28 @@ test_the_directory_of_leases_shows_each_end_when_watched() {
 
 all_shown() { [ "$(wc -l <"$work/events")" -ge 1500 ]; }
 
-# What somebody works in, or has open.
-test_what_is_in_use_can_go() {
+# use_until_it_ends: what somebody works in, or has open.
+use_until_it_ends() {
   make a
   exec 5<a/1
   (cd a && wait_until not test -e "$mnt/leases/a" && not ls . && not touch x) &
   ends a
   wait $!
   fails 'Stale file handle' 'stat -L /proc/self/fd/5'
+  wait_until all_told
   exec 5<&-
   mkdir a
   touch a/1
   is 1 ls a
+}
+
+test_what_is_in_use_can_go() { use_until_it_ends; }
+
+# Which can be told of one name at a time only.
+test_own_older_kernels_are_told_as_well() {
+  SPOIL_PRUNE=1 LD_PRELOAD=$SPOIL_LIBRARY ASAN_OPTIONS=verify_asan_link_order=0 start
+  use_until_it_ends
+  stop
 }
 
 # make_directories DIRECTORY: the same, but directories, and it is not a key itself.

@@ -133,6 +133,25 @@ test_a_listing_shows_what_lies_behind_the_dead (void **state)
 }
 
 static void
+test_a_node_is_pinned_until_it_is_let_go_of (void **state)
+{
+  Fixture *fx = *state;
+
+  fx_lease (fx, "A", SECOND);
+  fx_key (fx, "key", "A");
+  uint64_t key = fx_find (fx, "key");
+  assert_false (lease_engine_is_pinned (fx->engine, key));
+  assert_int_equal (fx_pin (fx, "key"), key);
+  assert_true (lease_engine_is_pinned (fx->engine, key));
+
+  fx_wait (fx, SECOND);
+  expect_graves (fx, "./key leases/A");
+  assert_true (lease_engine_is_pinned (fx->engine, key));
+  lease_engine_unpin (fx->engine, key, 1);
+  assert_false (lease_engine_is_pinned (fx->engine, key));
+}
+
+static void
 test_a_dead_node_cannot_be_linked (void **state)
 {
   Fixture *fx = *state;
@@ -1244,6 +1263,7 @@ main (void)
   const struct CMUnitTest tests[] = {
     fx_test (test_everything_is_there_up_to_the_deadline_and_nothing_from_then_on),
     fx_test (test_a_listing_shows_what_lies_behind_the_dead),
+    fx_test (test_a_node_is_pinned_until_it_is_let_go_of),
     fx_test (test_a_dead_node_cannot_be_linked),
     fx_test (test_a_directory_with_dead_keys_counts_as_empty),
     fx_test (test_names_are_free_again_at_the_deadline),
