@@ -67,5 +67,9 @@ double load_number_in (const char *file, const char *name);
 /* Keys and leases that are there, and names of others that are still to be cleaned up. */
 uint64_t load_left (void);
 
+/* How many names of the mount in the current directory are gone, and the kernel still has to be
+ * told of. */
+uint64_t load_untold (void);
+
 /* Shared with child processes, zeroed. */
 void *load_shared (size_t size);

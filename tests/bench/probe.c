@@ -260,21 +260,21 @@ probes_expect_none_after (Probes *probes, int64_t boottime_ns)
 static void
 say_summary (const Probes *probes, unsigned dir, unsigned call, ProbePhase phase)
 {
+  static const char *const phases[] = { "before", "during", "after" };
   const Summary *summary = &probes->shared->summaries[dir][call][phase];
 
   if (summary->count > 0)
-    say_calls (&(SayCalls){ calls[call], probes->names[dir],
-                            phase == PROBE_QUIET ? "before" : "during", (double)summary->count,
+    say_calls (&(SayCalls){ calls[call], probes->names[dir], phases[phase], (double)summary->count,
                             (double)summary->p50 / 1e3, (double)summary->p99 / 1e3,
                             (double)summary->max / 1e3, summary->max_at_s });
 }
 
-/* A line for each call: here meanwhile, here before, and meanwhile in the controls. */
+/* A line for each call: here meanwhile, here before and after, and meanwhile in the controls. */
 static void
 say_table (const Probes *probes)
 {
-  printf ("  %-8s %7s %8s %8s %8s %7s |%-17s", "us", "calls", "p50", "p99", "max", "at s",
-          " before: p99, max");
+  printf ("  %-8s %7s %8s %8s %8s %7s |%-17s |%-17s", "us", "calls", "p50", "p99", "max", "at s",
+          " before: p99, max", " after: p99, max");
   for (unsigned dir = 1; dir < probes->dirs; dir++)
     printf (" | %s: p99, max", probes->names[dir]);
   printf ("\n");
@@ -283,8 +283,8 @@ say_table (const Probes *probes)
     printf ("  %-8s %7" PRIu64 " %8.0f %8.0f %8.0f %7.2f", calls[call], here[PROBE_BUSY].count,
             (double)here[PROBE_BUSY].p50 / 1e3, (double)here[PROBE_BUSY].p99 / 1e3,
             (double)here[PROBE_BUSY].max / 1e3, here[PROBE_BUSY].max_at_s);
-    printf (" | %7.0f %8.0f", (double)here[PROBE_QUIET].p99 / 1e3,
-            (double)here[PROBE_QUIET].max / 1e3);
+    for (ProbePhase phase = PROBE_QUIET; phase <= PROBE_AFTER; phase += PROBE_AFTER - PROBE_QUIET)
+      printf (" | %7.0f %8.0f", (double)here[phase].p99 / 1e3, (double)here[phase].max / 1e3);
     for (unsigned dir = 1; dir < probes->dirs; dir++) {
       const Summary *there = &probes->shared->summaries[dir][call][PROBE_BUSY];
       printf (" | %9.0f %10.0f", (double)there->p99 / 1e3, (double)there->max / 1e3);
@@ -303,7 +303,8 @@ worst_of (const Probes *probes, unsigned dir)
 
   for (Call call = GET; call <= REFRESH; call++) {
     const Summary *summary = &probes->shared->summaries[dir][call][PROBE_BUSY];
-    worst.p99_us = MAX (worst.p99_us, (double)summary->p99 / 1e3);
+    if (call == GET || call == PUT || call == REFRESH)
+      worst.p99_us = MAX (worst.p99_us, (double)summary->p99 / 1e3);
     worst.max_us = MAX (worst.max_us, (double)summary->max / 1e3);
     worst.slow += summary->slow;
   }

@@ -9,7 +9,7 @@
 
 typedef struct Probes Probes;
 
-typedef enum { PROBE_QUIET, PROBE_BUSY, PROBE_STOP } ProbePhase;
+typedef enum { PROBE_QUIET, PROBE_BUSY, PROBE_AFTER, PROBE_STOP } ProbePhase;
 
 /* Starts them in each of these directories, of which those after the first are controls: what is
  * slow there as well is not the fault of the first. NULL ends the list; at most 4. */
@@ -22,9 +22,10 @@ void probes_enter (Probes *probes, ProbePhase phase);
  * than the leases of the probes. */
 void probes_expect_none_after (Probes *probes, int64_t boottime_ns);
 
-/* Of the busy phase in one directory: the worst of the calls on keys and refreshes. */
+/* Of the busy phase in one directory. */
 typedef struct {
-  double p99_us, max_us;
+  double p99_us; /* the worst of get, put and refresh */
+  double max_us; /* of all calls on keys and refreshes, as below */
   uint64_t slow; /* how many took longer than PROBE_SLOW_NS */
 } ProbeWorst;
 

@@ -154,7 +154,7 @@ employ_looker (const Scale *scale, Ends *ends)
 }
 
 static void
-await_clean_up (const Scale *scale, int64_t begin_ns)
+await_clean_up (const Scale *scale, Probes *probes, int64_t begin_ns)
 {
   uint64_t left;
   int64_t now;
@@ -164,12 +164,17 @@ await_clean_up (const Scale *scale, int64_t begin_ns)
     left = load_left ();
     now = load_boottime_ns ();
   } while (left > OF_PROBES && now - begin_ns < GIVE_UP_NS);
+  probes_enter (probes, PROBE_AFTER);
   double s = (double)(now - begin_ns) / 1e9;
   say ("time until everything was cleaned up", s, "s", SAY_JUST);
   if (left > OF_PROBES)
     say ("given up; leases and keys that are left", (double)left, "", SAY_MOST (OF_PROBES));
   else
     say ("cleaned up", (double)scale->count / s, "keys/s", SAY_LEAST (30000));
+  while (load_untold () > 0 && load_boottime_ns () - begin_ns < GIVE_UP_NS)
+    g_usleep (POLL_US);
+  say ("until the kernel had been told of it all", (double)(load_boottime_ns () - begin_ns) / 1e9,
+       "s", SAY_JUST);
 }
 
 static Probes *
@@ -184,7 +189,7 @@ start_probes (const Scale *scale)
 static void
 say_worst (const ProbeResult *result, SayTarget p99_ms, SayTarget max_ms)
 {
-  say ("worst p99 of others' calls", result->here.p99_us / 1e3, "ms", p99_ms);
+  say ("worst p99 of others' get, put and refresh", result->here.p99_us / 1e3, "ms", p99_ms);
   say ("  on an idle mount", result->control.p99_us / 1e3, "ms", SAY_JUST);
   say ("longest of others' calls", result->here.max_us / 1e3, "ms", max_ms);
   say ("  on an idle mount", result->control.max_us / 1e3, "ms", SAY_JUST);
@@ -226,7 +231,7 @@ scale_end (const Scale *scale)
   probes_expect_none_after (probes, ends->end_ns + latest);
   load_sleep_until (ends->end_ns);
   probes_enter (probes, PROBE_BUSY);
-  await_clean_up (scale, ends->end_ns);
+  await_clean_up (scale, probes, ends->end_ns);
   __atomic_store_n (&ends->done, true, __ATOMIC_RELEASE);
   ProbeResult result = probes_finish (probes);
   if (waitpid (looker, &status, 0) < 0 || status != 0)
@@ -293,7 +298,7 @@ scale_revoke (const Scale *scale)
   int64_t end = load_boottime_ns ();
   probes_expect_none_after (probes, end);
   say ("rmdir returned after", (double)(end - begin) / 1e9, "s", SAY_MOST (2));
-  await_clean_up (scale, begin);
+  await_clean_up (scale, probes, begin);
   ProbeResult result = probes_finish (probes);
   say_worst (&result, SAY_JUST, SAY_MOST (10));
   say ("listed too late", (double)result.wrong, "leases", SAY_MOST (0));
