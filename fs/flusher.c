@@ -181,7 +181,7 @@ fs_flusher_note_commit (FsFlusher *flusher)
 }
 
 void
-fs_flusher_free (FsFlusher *flusher)
+fs_flusher_stop (FsFlusher *flusher)
 {
   pthread_mutex_lock (&flusher->lock);
   flusher->stop = true;
@@ -190,6 +190,11 @@ fs_flusher_free (FsFlusher *flusher)
   pthread_mutex_unlock (&flusher->lock);
   pthread_join (flusher->thread, NULL);
   pthread_join (flusher->tender, NULL);
+}
+
+void
+fs_flusher_free (FsFlusher *flusher)
+{
   pthread_cond_destroy (&flusher->asked_for);
   pthread_cond_destroy (&flusher->done_with);
   pthread_cond_destroy (&flusher->to_tend);

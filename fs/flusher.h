@@ -24,4 +24,7 @@ void fs_flusher_now (FsFlusher *flusher);
 void fs_flusher_note_commit (FsFlusher *flusher);
 
 /* Ends the threads. What has not been flushed by then is left to lease_engine_stop(). */
+void fs_flusher_stop (FsFlusher *flusher);
+
+/* After fs_flusher_stop(). */
 void fs_flusher_free (FsFlusher *flusher);

@@ -439,6 +439,9 @@ fs_session_free (FsSession *session)
       fs_story_ended (session->mountpoint);
     _exit (kept ? EXIT_SUCCESS : EXIT_FAILURE);
   }
+  /* What it tells of goes to those that come next. */
+  if (session->context.flusher != NULL)
+    fs_flusher_stop (session->context.flusher);
   g_clear_pointer (&session->reaper, fs_reaper_free);
   g_clear_pointer (&session->stale, fs_stale_free);
   if (session->mounted)
