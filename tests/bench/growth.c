@@ -16,6 +16,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <glib.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,11 +33,25 @@
 #define SPARE_NS INT64_C (100000000)
 #define POLL_US 200
 
-typedef enum { GET, GET_ANEW, PUT, REFRESH, GRANT, EXPIRE, CALLS } Call;
+typedef enum {
+  STAT,
+  GET,
+  GET_ANEW,
+  PUT,
+  PUBLISH,
+  REFRESH,
+  NEW,
+  ATTACH,
+  DELETE,
+  GRANT,
+  REVOKE,
+  EXPIRE,
+  CALLS
+} Call;
 
-static const char *const calls[CALLS] = {
-  "get", "get uncached", "put", "refresh", "grant", "expire"
-};
+static const char *const calls[CALLS] = { "stat",    "get",     "get uncached", "put",
+                                          "publish", "refresh", "put new",      "attach",
+                                          "delete",  "grant",   "revoke",       "expire" };
 
 typedef struct {
   char *path;
@@ -50,6 +65,15 @@ paths_of (const Mount *mount, uint64_t i)
   uint64_t set = MIN (SET, mount->count);
 
   return load_paths (i % set * mount->count / set);
+}
+
+static void
+do_stat (const LoadPaths *paths)
+{
+  struct stat st;
+
+  if (stat (paths->key, &st) != 0)
+    load_die (paths->key);
 }
 
 static void
@@ -71,9 +95,45 @@ do_put (const LoadPaths *paths)
 }
 
 static void
+do_publish (const LoadPaths *paths)
+{
+  load_put (paths->part, LOAD_VALUE, O_CREAT | O_EXCL);
+  if (rename (paths->part, paths->key) != 0)
+    load_die (paths->key);
+}
+
+static void
 do_refresh (const LoadPaths *paths)
 {
   load_touch (paths->ttl);
+}
+
+/* Adds the time since `begin`, and returns the time. */
+static uint64_t
+note (Mount *mount, Call call, uint64_t begin)
+{
+  bench_times_add (mount->times[call], bench_now_ns () - begin);
+  return bench_now_ns ();
+}
+
+/* New keys in the directory of all the others, which get one of the leases and are deleted. */
+static void
+time_new (Mount *mount, uint64_t round)
+{
+  static const char key[] = LOAD_KEYS "/new";
+
+  for (uint64_t i = round * TURN; i < (round + 1) * TURN; i++) {
+    LoadPaths paths = paths_of (mount, i);
+    g_autofree char *keys = g_strconcat (paths.dir, "/keys", NULL);
+    uint64_t begin = bench_now_ns ();
+    load_put (key, LOAD_VALUE, O_CREAT | O_EXCL);
+    begin = note (mount, NEW, begin);
+    load_put (keys, LOAD_KEYS "/new\n", 0);
+    begin = note (mount, ATTACH, begin);
+    if (unlink (key) != 0)
+      load_die (key);
+    note (mount, DELETE, begin);
+  }
 }
 
 /* More leases, which end together: a lease's share of the time until they are cleaned up. */
@@ -87,7 +147,11 @@ time_ends (Mount *mount, uint64_t round)
     LoadPaths paths = load_paths (i);
     uint64_t before = bench_now_ns ();
     load_grant_bare (&paths, "1000\n");
-    bench_times_add (mount->times[GRANT], bench_now_ns () - before);
+    before = note (mount, GRANT, before);
+    if (rmdir (paths.dir) != 0)
+      load_die (paths.dir);
+    note (mount, REVOKE, before);
+    load_grant_bare (&paths, "1000\n");
     load_put (paths.part, LOAD_VALUE, O_CREAT);
     if (rename (paths.part, paths.key) != 0)
       load_die (paths.key);
@@ -111,25 +175,28 @@ time_ends (Mount *mount, uint64_t round)
     bench_times_add (mount->times[EXPIRE], (uint64_t)(load_boottime_ns () - end) / TURN);
 }
 
-/* What one mount takes of a row in one round. */
+/* What one mount takes in one round of the turn that begins with `call`. */
 static void
 play (Mount *mount, Call call, uint64_t round)
 {
-  static void (*const makes[]) (const LoadPaths *) = { do_get, do_get_anew, do_put, do_refresh };
+  static void (*const makes[]) (const LoadPaths *) = { do_stat, do_get,     do_get_anew,
+                                                       do_put,  do_publish, do_refresh };
 
   if (chdir (mount->path) != 0)
     load_die (mount->path);
-  if (call >= GRANT) {
+  if (call == NEW)
+    time_new (mount, round);
+  else if (call == GRANT)
     time_ends (mount, round);
-    return;
-  }
-  for (uint64_t i = round * TURN; i < (round + 1) * TURN; i++) {
+  for (uint64_t i = round * TURN; call < NEW && i < (round + 1) * TURN; i++) {
     LoadPaths paths = paths_of (mount, i);
-    /* The kernel is to have it, whatever has changed since. */
+    /* The kernel is to have it, whatever has changed since; reading makes it ask for the time of
+     * access. */
     load_get (paths.key);
+    do_stat (&paths);
     uint64_t begin = bench_now_ns ();
     makes[call](&paths);
-    bench_times_add (mount->times[call], bench_now_ns () - begin);
+    note (mount, call, begin);
   }
 }
 
@@ -154,6 +221,7 @@ parse_mount (char *text)
 int
 main (int argc, char **argv)
 {
+  static const Call turns[] = { STAT, GET, GET_ANEW, PUT, PUBLISH, REFRESH, NEW, GRANT };
   Mount mounts[MAX_MOUNTS];
   unsigned count = 0;
   uint64_t rounds = 20;
@@ -168,9 +236,9 @@ main (int argc, char **argv)
     mounts[count++] = parse_mount (argv[optind]);
   /* Whoever comes first in a turn may be worse off. */
   for (uint64_t round = 0; round < rounds; round++)
-    for (Call call = GET; call <= GRANT; call++)
+    for (unsigned turn = 0; turn < G_N_ELEMENTS (turns); turn++)
       for (unsigned i = 0; i < count; i++)
-        play (&mounts[(i + round) % count], call, round);
+        play (&mounts[(i + round) % count], turns[turn], round);
   for (unsigned call = 0; call < CALLS; call++)
     for (unsigned i = 0; i < count; i++)
       printf ("%s\t%s\t%" PRIu64 "\t%" PRIu64 "\t%" PRIu64 "\n", calls[call], mounts[i].path,

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 #
 # What calls cost against the number of leases present, 10^3 to 10^6, with a key each, in memory and with a state file: medians of calls in turns on
-# mounts of each size, which are there at the same time. As a table, with the ratio of the most to the fewest, and as a picture, growth.svg.
+# mounts of each size, which are there at the same time. As a table, with the ratio of the most to the fewest, and, some of
+# them, as a picture, growth.svg.
 #
 #     $ tests/bench.sh growth
 #
