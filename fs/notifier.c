@@ -13,10 +13,12 @@
 #include <pthread.h>
 #include <string.h>
 
-/* Names that are told at a time, and how much longer than that takes the thread rests then: what
- * the kernel has to do meanwhile comes off the time of everybody else. */
+/* Names that are told at a time, and how much longer than that takes the thread rests then, since
+ * what the kernel does meanwhile comes off the time of everybody else: of the reaper above all,
+ * while that has more to tell. */
 #define BATCH 64
-#define REST 3
+#define REST 1
+#define REST_MEANWHILE 15
 #define REST_MAX_US 20000
 
 /* How long the kernel has to say that it has let go of the last batch. */
@@ -38,7 +40,9 @@ typedef struct {
 struct FsNotifier {
   FsContext *context;           /* constant */
   struct fuse_session *session; /* constant */
-  bool cannot_prune;            /* the thread's own */
+  bool cannot_prune;            /* the thread's own, like the next two */
+  bool growing;                 /* more comes than is told */
+  unsigned left;                /* after the last batch was taken */
   pthread_t thread;
   pthread_mutex_t lock; /* covers the rest */
   pthread_cond_t changed;
@@ -149,9 +153,19 @@ take_batch (FsNotifier *notifier, GQueue *batch, bool linger)
   wait_for_notices (notifier, linger);
   while (batch->length < BATCH && !g_queue_is_empty (&notifier->notices))
     g_queue_push_tail_link (batch, g_queue_pop_head_link (&notifier->notices));
+  notifier->growing = notifier->notices.length > notifier->left;
+  notifier->left = notifier->notices.length;
   bool stop = notifier->stop;
   pthread_mutex_unlock (&notifier->lock);
   return !stop;
+}
+
+static void
+rest (const FsNotifier *notifier, int64_t worked_us)
+{
+  int64_t times = notifier->growing ? REST_MEANWHILE : REST;
+
+  g_usleep ((gulong)MIN (times * worked_us, REST_MAX_US));
 }
 
 static void *
@@ -169,7 +183,7 @@ run (void *data)
       last = batch;
       g_queue_init (&batch);
     }
-    g_usleep (MIN (REST * (g_get_monotonic_time () - begun), REST_MAX_US));
+    rest (notifier, g_get_monotonic_time () - begun);
   }
   drop (notifier->context, &batch);
   drop (notifier->context, &last);

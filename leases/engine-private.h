@@ -36,16 +36,17 @@ typedef enum {
 struct Lease {
   LeaseQueueItem due;
   int64_t granted_ns;
-  bool ended; /* settling, or any later state */
-  bool revoking;
-  bool settled; /* ended or parting */
-  bool awaited; /* who revoked it will remove the directory: see lease_engine_revoke() */
-  bool parting;
-  bool shortening;      /* until all has been told that was shown for longer than its new TTL, that
-                           does not count, and its deadline is the one that it had */
-  bool directory_shown; /* attributes of the directory, since these were last told to be wrong */
-  uint8_t phase;        /* the LeasePhase that it is counted in */
-  uint8_t end;          /* LeaseEnd: why it ends */
+  bool ended : 1; /* settling, or any later state */
+  bool revoking : 1;
+  bool settled : 1; /* ended or parting */
+  bool awaited : 1; /* who revoked it will remove the directory: see lease_engine_revoke() */
+  bool parting : 1;
+  bool shortening : 1; /* until all has been told that was shown for longer than its new TTL, that
+                          does not count, and its deadline is the one that it had */
+  bool directory_shown : 1; /* attributes of the directory, since it was last told that these are
+                               wrong */
+  uint8_t phase;            /* the LeasePhase that it is counted in */
+  uint8_t end;              /* LeaseEnd: why it ends */
   uint16_t modes[LEASE_FILE_LAST + 1];
   uint64_t end_batch; /* with which batch of LeaseEngine.unwritten its end is written; 0: that has
                          not been noted */
