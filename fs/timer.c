@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 /* Leases and names that are settled in one go under the engine's lock. */
-#define SLICE 256
+#define SLICE 32
 
 struct FsTimer {
   LeaseEngine *engine; /* constant */

@@ -5,7 +5,7 @@
 #include "leases/engine-private.h"
 
 /* Keys of a revoked lease that are settled in one go under the lock. */
-#define REVOKE_SLICE 512
+#define REVOKE_SLICE 256
 
 /* The attributes and names of all that is attached were given out with a deadline that is too late
  * now. */

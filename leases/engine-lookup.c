@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 
 /* So many names of what is over are passed over at a time, under the engine's lock. */
-#define LIST_SKIPS 2048
+#define LIST_SKIPS 512
 
 /* What `text` stands for in `parent`. "." and ".." are asked for when a file handle is opened, "."
  * of any file then. */
@@ -100,7 +100,8 @@ list_some (LeaseEngine *engine, const LeaseCaller *by, uint64_t id, uint64_t *co
   if (error != 0)
     return error;
   lease_op_note_access (&op, directory);
-  for (LeaseName *name; (name = lease_tree_next (directory, *cookie)) != NULL;) {
+  LeaseTreeIter iter = lease_tree_iter (directory, *cookie);
+  for (LeaseName *name; (name = lease_tree_iter_next (&iter)) != NULL;) {
     LeaseAttr attr;
     if (skipped == LIST_SKIPS)
       return true;

@@ -3,8 +3,8 @@
 /* Owns every node and name. A directory keeps its names twice: in a hash table to find them, and in
  * an array by rising cookie to list them. A removed name leaves an empty slot behind, so that
  * cookies stay sorted and a listing finds its place again by binary search; once half of the slots
- * are empty, or the array has become much shorter, it is packed. Each name knows its slot. No lock:
- * the engine's covers it. */
+ * are empty, or the array has become much shorter, it is packed. The slot of a name is found the same
+ * way. No lock: the engine's covers it. */
 
 #include "leases/tree.h"
 
@@ -182,7 +182,6 @@ append_slot (GArray *order, LeaseName *name)
 {
   Slot slot = (Slot)name;
 
-  name->slot = order->len;
   g_array_append_val (order, slot);
 }
 
@@ -210,7 +209,8 @@ slot_above (const GArray *order, uint64_t cookie)
   return low;
 }
 
-/* Into a new array: one that GLib has let grow never gives memory back. */
+/* Into a new array: one that GLib has let grow never gives memory back. No name is looked at for
+ * that: a million of them would take a tenth of a second. */
 static void
 pack_order (LeaseDir *dir)
 {
@@ -229,7 +229,9 @@ pack_order (LeaseDir *dir)
 static void
 forget_slot (LeaseDir *dir, const LeaseName *name)
 {
-  g_array_index (dir->order, Slot, name->slot) = name->cookie << 1 | 1;
+  unsigned index = slot_above (dir->order, name->cookie - 1);
+
+  g_array_index (dir->order, Slot, index) = name->cookie << 1 | 1;
   while (dir->order->len > 0 && name_at (dir->order, dir->order->len - 1) == NULL)
     g_array_set_size (dir->order, dir->order->len - 1);
   if (dir->order->len > 2 * dir->entry_count || dir->order->len < dir->order_peak / 4)
@@ -346,8 +348,6 @@ sort_dir (LeaseNode *node, void *data)
     return;
   pack_order (node->dir);
   g_array_sort (node->dir->order, compare_slots);
-  for (unsigned i = 0; i < node->dir->order->len; i++)
-    name_at (node->dir->order, i)->slot = i;
 }
 
 void
@@ -356,17 +356,30 @@ lease_tree_sort (LeaseTree *tree)
   lease_tree_foreach (tree, sort_dir, NULL);
 }
 
-LeaseName *
-lease_tree_next (const LeaseNode *parent, uint64_t cookie)
+LeaseTreeIter
+lease_tree_iter (const LeaseNode *parent, uint64_t cookie)
 {
   const GArray *order = parent->dir->order;
 
-  if (order == NULL)
-    return NULL;
-  for (unsigned i = slot_above (order, cookie); i < order->len; i++)
-    if (name_at (order, i) != NULL)
-      return name_at (order, i);
-  return NULL;
+  return (LeaseTreeIter){ order, order == NULL ? 0 : slot_above (order, cookie) };
+}
+
+LeaseName *
+lease_tree_iter_next (LeaseTreeIter *iter)
+{
+  LeaseName *name = NULL;
+
+  while (name == NULL && iter->order != NULL && iter->index < iter->order->len)
+    name = name_at (iter->order, iter->index++);
+  return name;
+}
+
+LeaseName *
+lease_tree_next (const LeaseNode *parent, uint64_t cookie)
+{
+  LeaseTreeIter iter = lease_tree_iter (parent, cookie);
+
+  return lease_tree_iter_next (&iter);
 }
 
 LeaseName *
@@ -484,7 +497,7 @@ check_dir (const LeaseNode *node)
     cookie = cookie_at (dir->order, i);
     if (name == NULL)
       continue;
-    if (name->parent != node || name->slot != i || lease_tree_find (node, name->text) != name)
+    if (name->parent != node || lease_tree_find (node, name->text) != name)
       g_error ("directory %" G_GUINT64_FORMAT ": %s is not in its table", node->id, name->text);
     count_entry (&seen, name->node, +1);
     seen.dead_count += name->dead;

@@ -36,7 +36,6 @@ struct LeaseName {
   LeaseName *next;
   uint64_t
       cookie; /* its place in the directory's order: rises with every new name, never used again */
-  uint32_t slot; /* the index of that place */
   bool dead : 1; /* what it stands for has ended; set by lease_tree_mark_dead() */
   bool told : 1; /* by this name the node was attached: whoever did that knows it */
   char text[];
@@ -134,6 +133,16 @@ void lease_tree_repoint (LeaseName *name, LeaseNode *node);
 /* The first name of `parent` whose cookie is above `cookie`; NULL at the end. O(log n). Names that
  * come or go between two calls neither hide nor repeat any other. */
 LeaseName *lease_tree_next (const LeaseNode *parent, uint64_t cookie);
+
+/* The same names one after the other, each in O(1), until the first of the directory comes or goes:
+ * NULL at the end. */
+typedef struct {
+  const GArray *order;
+  unsigned index;
+} LeaseTreeIter;
+
+LeaseTreeIter lease_tree_iter (const LeaseNode *parent, uint64_t cookie);
+LeaseName *lease_tree_iter_next (LeaseTreeIter *iter);
 
 /* The newest name of `parent`, NULL if it has none. O(1) over any series of removals. */
 LeaseName *lease_tree_last (const LeaseNode *parent);
