@@ -122,6 +122,8 @@ prune (FsNotifier *notifier, const GQueue *batch)
     }
     g_hash_table_add (parents, GSIZE_TO_POINTER (fs_ino (notice->parent, LEASE_FILE_NONE)));
   }
+  if (inos->len == 0)
+    return;
   int error = fs_prune (notifier->session, (const uint64_t *)inos->data, inos->len);
   notifier->cannot_prune = error == -EINVAL;
   g_hash_table_iter_init (&iter, parents);
