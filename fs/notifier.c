@@ -34,6 +34,7 @@ typedef struct {
   uint64_t node; /* 0: the kernel is to ask again */
   bool is_directory;
   bool other_names;
+  bool waits; /* see fs_notifier_tell_gone() */
   char name[];
 } Notice;
 
@@ -95,7 +96,7 @@ send_each (const FsNotifier *notifier, GQueue *batch)
 {
   for (const GList *link = batch->head; link != NULL; link = link->next) {
     const Notice *notice = link->data;
-    if (notifier->cannot_prune || notice->node == 0 ||
+    if (notifier->cannot_prune || notice->node == 0 || notice->waits ||
         lease_engine_is_pinned (notifier->context->engine, notice->node))
       send (notifier, notice);
   }
@@ -113,7 +114,7 @@ prune (FsNotifier *notifier, const GQueue *batch)
 
   for (const GList *link = batch->head; link != NULL; link = link->next) {
     const Notice *notice = link->data;
-    if (notice->node == 0)
+    if (notice->node == 0 || notice->waits)
       continue;
     /* It may be that of a lease, and its pseudo-files come before it. */
     for (int file = notice->is_directory ? LEASE_FILE_LAST : LEASE_FILE_NONE; file >= 0; file--) {
@@ -238,13 +239,14 @@ tell (FsNotifier *notifier, Notice *notice)
 }
 
 void
-fs_notifier_tell_gone (FsNotifier *notifier, const LeaseGrave *grave)
+fs_notifier_tell_gone (FsNotifier *notifier, const LeaseGrave *grave, bool waits)
 {
   Notice *notice = new_notice (grave->parent, grave->name);
 
   notice->node = grave->node;
   notice->is_directory = grave->is_directory;
   notice->other_names = grave->other_names;
+  notice->waits = waits;
   tell (notifier, notice);
 }
 

@@ -268,15 +268,19 @@ is_worth_a_look (const Look *look, LeaseTime now, const LeaseGrave *grave)
   return grave->waiting >= LOOK_FROM && grave->waiting * LOOK_SAVES_NS >= (uint64_t)look->took_ns;
 }
 
-/* Whether somebody may be waiting to be shown the end of this name. Who began to watch after it had
- * ended was not shown the name, nor needs its end. */
+/* Whether the kernel is to remove this name: somebody may be waiting to be shown its end. Who began
+ * to watch after it had ended was not shown the name, nor needs its end.
+ *
+ * A listing that was asked for before the end may be on its way into the kernel's cache. It is not
+ * believed while anything that has ended waits in the directory; and to remove the last one the
+ * kernel waits for it. */
 static bool
-is_watched (FsReaper *reaper, const LeaseGrave *grave)
+is_for_kernel (FsReaper *reaper, const LeaseGrave *grave)
 {
   LeaseTime now = lease_clock_now ();
   Look *look = &reaper->look;
 
-  if (grave->retaken || grave->detour)
+  if (grave->retaken || grave->detour || grave->last)
     return true;
   if (look->begun <= grave->since) {
     if (!is_worth_a_look (look, now, grave))
@@ -294,8 +298,8 @@ static void
 bury (FsReaper *reaper, Batch *batch, const LeaseGrave *grave)
 {
   LeaseCaller by = as_reaper ();
-  bool watched = is_watched (reaper, grave);
-  int error = watched ? unlink_through_mount (reaper, batch, grave) : 0;
+  bool for_kernel = is_for_kernel (reaper, grave);
+  int error = for_kernel ? unlink_through_mount (reaper, batch, grave) : 0;
 
   /* The grave comes again, with the path that it has by then. */
   if (error != 0 && is_worth_a_retry (error) && grave->directory != NULL &&
@@ -305,9 +309,9 @@ bury (FsReaper *reaper, Batch *batch, const LeaseGrave *grave)
   }
   batch->retries = 0;
   /* It may have taken long, and the session may be gone. */
-  if ((error != 0 || !watched) && !is_stopped (reaper) &&
+  if ((error != 0 || !for_kernel) && !is_stopped (reaper) &&
       lease_engine_bury (reaper->context->engine, &by, grave))
-    fs_notifier_tell_gone (reaper->notifier, grave);
+    fs_notifier_tell_gone (reaper->notifier, grave, for_kernel);
 }
 
 typedef struct {

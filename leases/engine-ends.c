@@ -52,7 +52,7 @@ next_leaf (LeaseNode *node)
 /* Makes the next grave a name in `parent`, of what ended then. Returns false where that needs nobody else: no path
  * leads there, and the kernel does not know it. */
 static bool
-mark_grave (LeaseOp *op, const LeaseNode *parent, const LeaseNode *node, const char *text,
+mark_grave (LeaseOp *op, LeaseNode *parent, const LeaseNode *node, const char *text,
             LeaseTime since, bool retaken, LeaseGrave *grave_out)
 {
   char *directory = lease_op_way (op, parent);
@@ -67,6 +67,7 @@ mark_grave (LeaseOp *op, const LeaseNode *parent, const LeaseNode *node, const c
     .retaken = retaken,
     .detour = op->engine->way->len > retaken,
     .other_names = node->name_count > 1,
+    .last = !retaken && parent->dir->dead_count <= 1 && !lease_op_is_over (op, parent),
     .since = since,
     .waiting = op->engine->counts.graves,
     .directory = directory,

@@ -580,7 +580,8 @@ typedef struct {
   bool retaken;     /* something new has taken the name */
   bool detour;      /* and a name on the way there */
   bool other_names; /* has the node */
-  LeaseTime since;  /* when it ended */
+  bool last;       /* nothing else that has ended waits in the parent, which has not ended itself */
+  LeaseTime since; /* when it ended */
   uint64_t waiting; /* as many names are to be removed, this among them */
   char *directory;  /* path of the parent, "." for the root; NULL: no path leads there */
   char *name;

@@ -256,6 +256,32 @@ test_graves_come_leaves_first (void **state)
   assert_string_equal (fx_list (fx, ""), "leases plain");
 }
 
+/* Of what waits in each directory; nobody can list one that has ended. */
+static void
+test_a_grave_tells_whether_it_is_the_last (void **state)
+{
+  Fixture *fx = *state;
+  g_autoptr (GString) lasts = g_string_new (NULL);
+
+  fx_lease (fx, "A", SECOND);
+  assert_ok (fx_mkdir (fx, "d"));
+  fx_key (fx, "d/1", "A");
+  fx_key (fx, "d/2", "A");
+  fx_key (fx, "d/3", "A");
+  assert_ok (fx_file (fx, "leases/A/x"));
+  fx_wait (fx, SECOND);
+  LeaseCaller reaper = reaper_of (fx);
+  assert_false (lease_engine_expire (fx->engine, &reaper, 1000));
+  for (;;) {
+    g_auto (LeaseGrave) grave = { 0 };
+    if (lease_engine_next_grave (fx->engine, &reaper, 1000, &grave) == -ENOENT)
+      break;
+    g_string_append_printf (lasts, "%s%s ", grave.name, grave.last ? "!" : "");
+    assert_true (bury (fx, &grave));
+  }
+  assert_string_equal (lasts->str, "1 2 3! x A! ");
+}
+
 static void
 test_a_grave_tells_all_that_unlinking_needs (void **state)
 {
@@ -1269,6 +1295,7 @@ main (void)
     fx_test (test_names_are_free_again_at_the_deadline),
     fx_test (test_a_new_lease_has_nothing_of_the_old_one_of_its_name),
     fx_test (test_graves_come_leaves_first),
+    fx_test (test_a_grave_tells_whether_it_is_the_last),
     fx_test (test_a_grave_tells_all_that_unlinking_needs),
     fx_test (test_a_grave_tells_since_when_it_is_over),
     fx_test (test_a_buried_name_is_free_until_it_is_taken),
