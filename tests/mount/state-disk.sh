@@ -249,7 +249,7 @@ test_own_a_stop_waits_a_little_for_room() {
   dismiss
   grep -q 'has ended cleanly' "$log"
   on "$state"
-  grep -q 'with what they had left' "$log"
+  wait_until grep -q 'with what they had left' "$log"
   stop
 }
 
