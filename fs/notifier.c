@@ -181,7 +181,9 @@ run (void *data)
     int64_t begun = g_get_monotonic_time ();
     if (batch.length > 0 && !notifier->cannot_prune)
       prune (notifier, &batch);
-    send_each (notifier, notifier->cannot_prune ? &batch : &last);
+    send_each (notifier, &last);
+    if (notifier->cannot_prune)
+      send_each (notifier, &batch);
     if (batch.length > 0) {
       last = batch;
       g_queue_init (&batch);
