@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 
 /* Two threads and what they are asked for. Requests to flush are numbered; one is done when a flush
- * has ended that began after it. */
+ * has ended that began after it, or where all was asked for, one that has left nothing. */
 
 #include "fs/flusher.h"
 
@@ -17,6 +17,11 @@
 
 #define NEVER INT64_MAX
 
+typedef struct {
+  uint64_t done; /* all requests up to this number */
+  bool stalled;  /* somebody has waited in vain for more of them */
+} Progress;
+
 struct FsFlusher {
   LeaseEngine *engine; /* constant */
   pthread_t thread;    /* flushes */
@@ -27,10 +32,12 @@ struct FsFlusher {
   pthread_cond_t asked_for; /* on CLOCK_MONOTONIC, like the others and all times here */
   pthread_cond_t done_with;
   pthread_cond_t to_tend;
-  uint64_t asked, done; /* numbers of requests */
-  bool failing;         /* the last flush has failed */
-  bool stalled;         /* somebody has waited in vain for the one under way */
-  int64_t flush_at_ms;  /* of all that is held too */
+  uint64_t asked;      /* number of the last request */
+  Progress some;       /* flushes that have ended */
+  Progress all;        /* those that have left nothing */
+  bool more;           /* the last flush has left something */
+  bool failing;        /* it has failed */
+  int64_t flush_at_ms; /* of all that is held too */
   int64_t tend_at_ms;
   bool stop;
 };
@@ -68,13 +75,15 @@ flush_locked (FsFlusher *flusher)
   if (held)
     flusher->flush_at_ms = NEVER;
   pthread_mutex_unlock (&flusher->lock);
-  int error = lease_engine_flush (flusher->engine, &by, held);
+  int result = lease_engine_flush (flusher->engine, &by, held);
   pthread_mutex_lock (&flusher->lock);
-  flusher->failing = error != 0;
-  flusher->stalled = false;
-  if (error != 0)
+  flusher->more = result > 0;
+  flusher->failing = result < 0;
+  flusher->some = (Progress){ .done = asked };
+  if (result == 0)
+    flusher->all = flusher->some;
+  if (result < 0)
     flusher->flush_at_ms = now_ms () + RETRY_MS;
-  flusher->done = asked;
   pthread_cond_broadcast (&flusher->done_with);
 }
 
@@ -90,6 +99,14 @@ tend_locked (FsFlusher *flusher)
     flusher->tend_at_ms = NEVER;
 }
 
+static bool
+is_to_flush_locked (const FsFlusher *flusher)
+{
+  if (flusher->flush_at_ms <= now_ms ())
+    return true;
+  return !flusher->failing && (flusher->more || flusher->asked > flusher->some.done);
+}
+
 static void *
 flush (void *data)
 {
@@ -97,7 +114,7 @@ flush (void *data)
 
   pthread_mutex_lock (&flusher->lock);
   while (!flusher->stop)
-    if ((flusher->asked > flusher->done && !flusher->failing) || flusher->flush_at_ms <= now_ms ())
+    if (is_to_flush_locked (flusher))
       flush_locked (flusher);
     else
       wait_until_locked (flusher, &flusher->asked_for, flusher->flush_at_ms);
@@ -152,8 +169,8 @@ fs_flusher_soon (FsFlusher *flusher)
   pthread_mutex_unlock (&flusher->lock);
 }
 
-void
-fs_flusher_now (FsFlusher *flusher)
+static void
+wait_for (FsFlusher *flusher, Progress *progress)
 {
   struct timespec until = to_timespec (now_ms () + FS_FLUSHER_WAIT_MS);
   int error = 0;
@@ -161,10 +178,22 @@ fs_flusher_now (FsFlusher *flusher)
   pthread_mutex_lock (&flusher->lock);
   uint64_t number = ++flusher->asked;
   pthread_cond_signal (&flusher->asked_for);
-  while (flusher->done < number && !flusher->failing && !flusher->stalled && error != ETIMEDOUT)
+  while (progress->done < number && !flusher->failing && !progress->stalled && error != ETIMEDOUT)
     error = pthread_cond_timedwait (&flusher->done_with, &flusher->lock, &until);
-  flusher->stalled |= error == ETIMEDOUT && flusher->done < number;
+  progress->stalled |= error == ETIMEDOUT && progress->done < number;
   pthread_mutex_unlock (&flusher->lock);
+}
+
+void
+fs_flusher_now (FsFlusher *flusher)
+{
+  wait_for (flusher, &flusher->some);
+}
+
+void
+fs_flusher_all (FsFlusher *flusher)
+{
+  wait_for (flusher, &flusher->all);
 }
 
 void

@@ -20,6 +20,9 @@ void fs_flusher_soon (FsFlusher *flusher);
 void fs_flusher_now (FsFlusher *flusher);
 #define FS_FLUSHER_WAIT_MS 500
 
+/* The same, of all that there is to flush by now, which may be much. */
+void fs_flusher_all (FsFlusher *flusher);
+
 /* The journal has taken something: it may want to be tended. Any thread; returns at once. */
 void fs_flusher_note_commit (FsFlusher *flusher);
 

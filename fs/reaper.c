@@ -33,6 +33,9 @@
 #define BATCH 256
 #define PAUSE_US 200
 
+/* The same where a journal is to know of it: who makes the next change has to wait for that too. */
+#define KEPT_BATCH 64
+
 /* The same where the journal has not taken the end of a lease yet. */
 #define BUSY_US 5000
 
@@ -400,7 +403,8 @@ work_batch (FsReaper *reaper)
   bool more = expire_names (reaper, &batch);
   /* A name that is gone shows that its lease has ended, and nothing reminds of that any more. */
   fs_flusher_now (reaper->context->flusher);
-  for (unsigned i = 0; i < BATCH && error != -ENOENT && error != -EBUSY && !is_stopped (reaper);
+  unsigned count = lease_engine_is_kept (reaper->context->engine) ? KEPT_BATCH : BATCH;
+  for (unsigned i = 0; i < count && error != -ENOENT && error != -EBUSY && !is_stopped (reaper);
        i++) {
     g_auto (LeaseGrave) grave = { 0 };
     LeaseCaller by = as_reaper ();

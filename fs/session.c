@@ -109,6 +109,9 @@ on_event (LeaseEvent event, uint64_t id, void *data)
   case LEASE_EVENT_REVEALS:
     fs_flusher_now (session->context.flusher);
     break;
+  case LEASE_EVENT_REVEALS_MANY:
+    fs_flusher_all (session->context.flusher);
+    break;
   case LEASE_EVENT_IDLE:
     fs_holders_note_idle (session->holders, id);
     break;

@@ -13,6 +13,9 @@
 /* So many ids at a time are noted as given out. */
 #define IDS_RESERVE (UINT64_C (1) << 20)
 
+/* Ends of leases that nobody has been shown, written in one go: others wait for so long. */
+#define ENDS_SLICE 128
+
 /* Returns whether the turn has come. */
 static bool
 await_turn (LeaseEngine *engine, bool patient)
@@ -53,6 +56,25 @@ lease_op_begin_change (LeaseEngine *engine, const LeaseCaller *by)
   op.now = engine->now;
   if (!op.busy)
     clear_change (&engine->change);
+  return op;
+}
+
+/* The same, behind all who wait for their turn already. The first of them has been signalled, and
+ * whoever has been signals the next. */
+static LeaseOp
+begin_last (LeaseEngine *engine, const LeaseCaller *by)
+{
+  LeaseOp op = lease_op_begin (engine, by);
+
+  op.changes = true;
+  if (engine->waiting > 0) {
+    engine->waiting++;
+    pthread_cond_wait (&engine->turn, &engine->lock);
+    engine->waiting--;
+  }
+  await_turn (engine, true);
+  op.now = engine->now;
+  clear_change (&engine->change);
   return op;
 }
 
@@ -173,9 +195,12 @@ lease_op_commit (LeaseOp *op)
   return error;
 }
 
+/* A journal that keeps nothing need not hear of it. */
 static void
 add_unwritten (LeaseOp *op, LeaseRow row)
 {
+  if (!lease_engine_is_kept (op->engine))
+    return;
   if (row.type == LEASE_ROW_UNNAME)
     row.name.text = g_strdup (row.name.text);
   g_array_append_val (op->engine->unwritten, row);
@@ -194,22 +219,85 @@ lease_op_commit_lazily (LeaseOp *op)
   clear_change (&op->engine->change);
 }
 
+static void
+add_end (LeaseOp *op, Lease *lease)
+{
+  LeaseRow row = { .type = LEASE_ROW_END, .stored = true, .node = lease->directory->id };
+
+  lease->end_batch = op->engine->batch;
+  add_unwritten (op, row);
+}
+
+/* The end of `lease` may be told to the journal later than what comes now. */
+static void
+put_off_end (LeaseOp *op, Lease *lease)
+{
+  if (lease->end_noted)
+    return;
+  lease->end_noted = true;
+  g_array_append_val (op->engine->ends.ids, lease->directory->id);
+  op->unwritten = true;
+}
+
+/* Takes up to `max` ends that were put off, less those that have not waited for it. */
+static void
+take_ends (LeaseOp *op, unsigned max)
+{
+  LeaseEnds *ends = &op->engine->ends;
+  unsigned end = ends->first + MIN (max, ends->ids->len - ends->first);
+
+  for (; ends->first < end; ends->first++) {
+    LeaseNode *node =
+        lease_tree_node (op->engine->tree, g_array_index (ends->ids, uint64_t, ends->first));
+    if (node != NULL && lease_is_directory_of_lease (node) && node->lease->end_batch == 0)
+      add_end (op, node->lease);
+  }
+  if (ends->first > ends->ids->len / 2) {
+    g_array_remove_range (ends->ids, 0, ends->first);
+    ends->first = 0;
+  }
+}
+
+bool
+lease_is_end_written (const LeaseEngine *engine, const Lease *lease)
+{
+  return !lease_engine_is_kept (engine) ||
+         (lease->end_batch != 0 && lease->end_batch <= engine->batches_written);
+}
+
 void
 lease_op_note_end (LeaseOp *op, Lease *lease)
 {
   if (!lease_is_over (lease, op->now))
     return; /* what is attached to it has ended with a directory that it lies in */
-  if (lease->end_batch == 0) {
-    lease->end_batch = op->engine->batch;
-    add_unwritten (
-        op, (LeaseRow){ .type = LEASE_ROW_END, .stored = true, .node = lease->directory->id });
-  }
-  op->reveals |= lease->end_batch > op->engine->batches_written;
+  if (lease_is_end_written (op->engine, lease))
+    return;
+  if (lease->end_batch == 0 && (op->unseen || op->many))
+    put_off_end (op, lease);
+  else if (lease->end_batch == 0)
+    add_end (op, lease);
+  op->reveals |= !op->unseen && !op->many;
+  op->reveals_many |= !op->unseen && op->many;
 }
 
+/* What has no name any more has been cleaned up, and what it ended with is with the journal. */
+void
+lease_op_note_ended (LeaseOp *op, const LeaseNode *node)
+{
+  while (node->lease == NULL || !lease_is_over (node->lease, op->now)) {
+    if (node->names == NULL)
+      return;
+    node = node->names->parent;
+  }
+  lease_op_note_end (op, node->lease);
+}
+
+/* That `node` has left its lease makes sense only if that has ended. */
 void
 lease_op_note_detached (LeaseOp *op, const LeaseNode *node)
 {
+  if (node->lease->end_batch == 0)
+    add_end (op, node->lease);
   add_unwritten (op, (LeaseRow){ .type = LEASE_ROW_DETACH,
                                  .stored = true,
                                  .node = node->id,
@@ -220,13 +308,8 @@ void
 lease_op_leave (LeaseOp *op)
 {
   LeaseEngine *engine = op->engine;
-  g_autoptr (GArray) none = NULL;
 
-  if (engine->unwritten->len > 0 && !engine->journal->kind->waits) {
-    none = g_array_new (FALSE, TRUE, sizeof (LeaseRow));
-    write_rows (op, none);
-  }
-  op->unwritten &= engine->unwritten->len > 0 || engine->held->len > 0;
+  op->unwritten &= engine->unwritten->len > 0 || engine->ends.ids->len > 0 || engine->held->len > 0;
   op->reveals &= engine->unwritten->len > 0 || engine->writing;
   if (op->changes && engine->waiting > 0 && !engine->writing)
     pthread_cond_signal (&engine->turn);
@@ -250,18 +333,28 @@ forget_written (LeaseEngine *engine)
 int
 lease_engine_flush (LeaseEngine *engine, const LeaseCaller *by, bool held)
 {
-  g_auto (LeaseOp) op = lease_op_begin_change (engine, by);
+  g_auto (LeaseOp) op = begin_last (engine, by);
 
-  if (op.busy)
-    return -EAGAIN;
   if (held)
     lease_plan_held (&op);
+  if (engine->unwritten->len < ENDS_SLICE)
+    take_ends (&op, ENDS_SLICE - engine->unwritten->len);
   int error = engine->change.rows->len > 0 || engine->unwritten->len == 0
                   ? lease_op_commit (&op)
                   : write_rows (&op, engine->change.rows);
   if (held)
     forget_written (engine);
-  return error;
+  return error != 0 ? error : engine->ends.ids->len > 0;
+}
+
+int
+lease_engine_flush_all (LeaseEngine *engine, const LeaseCaller *by)
+{
+  int result;
+
+  while ((result = lease_engine_flush (engine, by, true)) > 0)
+    continue;
+  return result;
 }
 
 bool
@@ -279,7 +372,7 @@ lease_engine_is_kept (const LeaseEngine *engine)
 int
 lease_engine_sync (LeaseEngine *engine, const LeaseCaller *by)
 {
-  int error = lease_engine_flush (engine, by, true);
+  int error = lease_engine_flush_all (engine, by);
 
   return error != 0 ? error : lease_journal_sync (engine->journal);
 }

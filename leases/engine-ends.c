@@ -14,10 +14,8 @@ bool
 lease_engine_expire (LeaseEngine *engine, const LeaseCaller *by, unsigned max)
 {
   g_auto (LeaseOp) op = lease_op_begin (engine, by);
-  bool more = lease_op_settle (&op, max);
 
-  op.reveals = false; /* nobody is shown anything */
-  return more;
+  return lease_op_settle (&op, max);
 }
 
 /* Whether `directory` is, or lies in, the directory of a lease that is over. */
@@ -167,7 +165,7 @@ lease_engine_next_grave (LeaseEngine *engine, const LeaseCaller *by, unsigned ma
     g_ptr_array_set_size (engine->way, 0);
     if (ghost == NULL && lease == NULL)
       return -ENOENT;
-    if (ghost == NULL && lease->end_batch > engine->batches_written)
+    if (ghost == NULL && !lease_is_end_written (engine, lease))
       return -EBUSY;
     if (max == 0 || op.cleared != 0)
       return -EAGAIN;

@@ -237,8 +237,8 @@ next_due (const LeaseOp *op)
   return (Lease *)((char *)item - G_STRUCT_OFFSET (Lease, due));
 }
 
-bool
-lease_op_settle (LeaseOp *op, unsigned max)
+static bool
+settle (LeaseOp *op, unsigned max)
 {
   GQueue *settling = &op->engine->settling;
 
@@ -256,6 +256,18 @@ lease_op_settle (LeaseOp *op, unsigned max)
       finish_settling (op, lease);
   }
   return !g_queue_is_empty (settling) || next_due (op) != NULL;
+}
+
+/* In a listing, or by a name, each of them is looked at again before anybody misses it. */
+bool
+lease_op_settle (LeaseOp *op, unsigned max)
+{
+  bool before = op->unseen;
+
+  op->unseen = true;
+  bool more = settle (op, max);
+  op->unseen = before;
+  return more;
 }
 
 /* By nobody else than who revokes it: all has to be over when rmdir returns, also in the eyes of the

@@ -86,11 +86,22 @@ lease_engine_unpin (LeaseEngine *engine, uint64_t id, uint64_t count)
     lease_op_collect (&op, node);
 }
 
+/* Whether a listing leaves out `name` because that has ended. */
+static bool
+is_skipped (LeaseOp *op, const LeaseName *name)
+{
+  op->many = true;
+  bool skipped = !op->by->reaper && lease_op_is_over_here (op, name->node);
+  op->many = false;
+  return skipped;
+}
+
 /* Lists what lies behind `*cookie` until `each` says to stop or too many have been skipped, which
- * leaves `*cookie` at the last one of these. Returns a negative errno, or whether there is more. */
+ * leaves `*cookie` at the last one of these. Returns a negative errno, or whether there is more.
+ * Sets `*reveals` if it has skipped something of which the journal does not know yet. */
 static int
 list_some (LeaseEngine *engine, const LeaseCaller *by, uint64_t id, uint64_t *cookie, bool pin,
-           LeaseListEach each, void *data)
+           LeaseListEach each, void *data, bool *reveals)
 {
   g_auto (LeaseOp) op = lease_op_begin (engine, by);
   LeaseNode *directory;
@@ -106,7 +117,8 @@ list_some (LeaseEngine *engine, const LeaseCaller *by, uint64_t id, uint64_t *co
     if (skipped == LIST_SKIPS)
       return true;
     *cookie = name->cookie;
-    if (!by->reaper && lease_op_is_over_here (&op, name->node)) {
+    if (is_skipped (&op, name)) {
+      *reveals |= op.reveals_many;
       skipped++;
       continue;
     }
@@ -123,12 +135,15 @@ int
 lease_engine_list (LeaseEngine *engine, const LeaseCaller *by, uint64_t id, uint64_t cookie,
                    bool pin, LeaseListEach each, void *data)
 {
-  int result = list_some (engine, by, id, &cookie, pin, each, data);
+  bool reveals = false;
+  int result = list_some (engine, by, id, &cookie, pin, each, data, &reveals);
 
   while (result > 0) {
     lease_engine_let_in ();
-    result = list_some (engine, by, id, &cookie, pin, each, data);
+    result = list_some (engine, by, id, &cookie, pin, each, data, &reveals);
   }
+  if (reveals && engine->notify != NULL)
+    engine->notify (LEASE_EVENT_REVEALS_MANY, 0, engine->notify_data);
   return result;
 }
 

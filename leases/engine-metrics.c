@@ -86,7 +86,6 @@ read_counts (LeaseEngine *engine, const LeaseCaller *by, LeaseMetrics *metrics_o
   g_auto (LeaseOp) op = lease_op_begin (engine, by);
 
   lease_op_settle (&op, SETTLE_SLICE);
-  op.reveals = false; /* a number promises nothing */
   metrics_out->counts = engine->counts;
   metrics_out->counts.graves += engine->ghosts.length + engine->lease_ghosts.length;
   metrics_out->usage = lease_engine_count_usage (engine);

@@ -211,8 +211,7 @@ lease_op_goes_with_parent (LeaseOp *op, LeaseNode *directory)
   }
   if (!top->ended && !lease_is_over (top->lease, op->now))
     return false;
-  if (top->lease != NULL)
-    lease_op_note_end (op, top->lease);
+  lease_op_note_ended (op, top);
   for (; directory != top; directory = directory->names->parent)
     lease_op_mark_ended (op, directory);
   return true;
@@ -224,10 +223,7 @@ lease_op_is_over_here (LeaseOp *op, LeaseNode *node)
   if (!node->ended &&
       (node->lease == NULL || node->leaving || !lease_is_over (node->lease, op->now)))
     return false;
-  if (node->lease != NULL)
-    lease_op_note_end (op, node->lease);
-  else
-    op->reveals = true; /* it went with a directory; see lease_op_leave() */
+  lease_op_note_ended (op, node);
   return node->ended || !S_ISDIR (node->mode) || lease_is_directory_of_lease (node) ||
          !keep_if_used (op, node);
 }

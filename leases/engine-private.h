@@ -41,6 +41,7 @@ struct Lease {
   bool settled : 1; /* ended or parting */
   bool awaited : 1; /* who revoked it will remove the directory: see lease_engine_revoke() */
   bool parting : 1;
+  bool end_noted : 1;  /* in LeaseEngine.ends, at some time */
   bool shortening : 1; /* until all has been told that was shown for longer than its new TTL, that
                           does not count, and its deadline is the one that it had */
   bool directory_shown : 1; /* attributes of the directory, since it was last told that these are
@@ -48,8 +49,8 @@ struct Lease {
   uint8_t phase;            /* the LeasePhase that it is counted in */
   uint8_t end;              /* LeaseEnd: why it ends */
   uint16_t modes[LEASE_FILE_LAST + 1];
-  uint64_t end_batch; /* with which batch of LeaseEngine.unwritten its end is written; 0: that has
-                         not been noted */
+  uint64_t end_batch;    /* with which batch of LeaseEngine.unwritten its end is written; 0: that is
+                         not in any yet */
   LeaseTime shown_until; /* no attribute or name of what is attached holds for longer, if it was
                             given out since `shortening` was last set */
   LeaseNode *directory;  /* leases/ID; not one of the members */
@@ -70,6 +71,12 @@ typedef struct {
   bool shown; /* the kernel has just been told that the name stands for it */
   char text[];
 } LeaseGhost;
+
+/* Leases that have ended, of which the journal is to know, in the order in which it will be told. */
+typedef struct {
+  GArray *ids;    /* of uint64_t */
+  unsigned first; /* those before it have been taken */
+} LeaseEnds;
 
 /* Something outside, such as a process, that keeps leases alive. */
 typedef struct {
@@ -104,7 +111,11 @@ typedef struct {
  * alive; it ends; a directory that outlives its lease leaves it; what has no name is freed; times
  * move. Of that, the journal gets what it must know as `unwritten` rows, with the next change or by
  * lease_engine_flush(). They mean the same before and after any change that can have been under
- * way when they arose. */
+ * way when they arose.
+ *
+ * A million leases may end at once, and no change should have to carry that. So the end of a lease
+ * that nobody has been shown waits in `ends`, for lease_engine_flush() to take a few at a time. It
+ * goes to `unwritten` at once as soon as somebody is shown it, or something depends on it. */
 struct LeaseEngine {
   LeaseEngineConfig config; /* constant */
   LeaseJournal *journal;    /* constant; owned */
@@ -119,6 +130,7 @@ struct LeaseEngine {
   unsigned waiting;     /* for `turn` */
   LeaseChange change;   /* belongs to who has the turn */
   GArray *unwritten;    /* of LeaseRow, with texts of their own: applied, not yet in the journal */
+  LeaseEnds ends;       /* not yet in `unwritten`, or no longer */
   uint64_t batch;       /* number of `unwritten` as it is now */
   uint64_t batches_written;
   GArray *held;          /* of uint64_t: files that were emptied to be written anew. See
@@ -169,8 +181,11 @@ typedef struct {
   bool changes;       /* it has its turn, or has had to give up waiting for it: */
   bool busy;          /* (the reaper only) */
   bool committed;     /* the journal has been given something */
-  bool unwritten;     /* it has added to LeaseEngine.unwritten or .held */
+  bool unwritten;     /* it has added to LeaseEngine.unwritten, .ends or .held */
+  bool unseen;        /* what it finds to have ended, nobody is shown */
+  bool many;          /* it may find very much that has ended */
   bool reveals;       /* it shows that something has ended of which the journal does not know yet */
+  bool reveals_many;  /* the same, found while there might be `many` */
   GArray *losers;     /* of uint64_t: nodes that rows have taken something from that kept them */
   GArray *values;     /* of LeaseValue: large ones, freed when the lock is open */
   uint64_t revoked;   /* a lease that this operation revokes and has to go on with; 0: none */
@@ -200,6 +215,9 @@ int lease_op_commit (LeaseOp *op);
  * it gets lost. */
 void lease_op_commit_lazily (LeaseOp *op);
 
+/* lease_engine_flush() until nothing is left. */
+int lease_engine_flush_all (LeaseEngine *engine, const LeaseCaller *by);
+
 /* Frees the texts of the first `count` of LeaseEngine.unwritten. */
 void lease_clear_rows (const GArray *rows, unsigned count);
 
@@ -208,6 +226,12 @@ void lease_op_leave (LeaseOp *op);
 
 /* Notes for the journal that `lease` is over, if it is. Before anybody is told so. */
 void lease_op_note_end (LeaseOp *op, Lease *lease);
+
+/* The same of the lease with which `node` has ended. */
+void lease_op_note_ended (LeaseOp *op, const LeaseNode *node);
+
+/* Whether the journal knows that `lease` is over. */
+bool lease_is_end_written (const LeaseEngine *engine, const Lease *lease);
 
 /* Notes for the journal that `node` has left its lease, because that is over. */
 void lease_op_note_detached (LeaseOp *op, const LeaseNode *node);

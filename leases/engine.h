@@ -110,7 +110,9 @@ typedef enum {
   LEASE_EVENT_REVEALS,   /* the same, and what this call returns shows that a lease has ended. A
                             crash would bring it back, as long as that is not written: best before
                             this returns, and the answer gets out */
-  LEASE_EVENT_IDLE,      /* holder `id` holds no lease any more */
+  LEASE_EVENT_REVEALS_MANY, /* the same, of so many leases that it may take more than one flush: best
+                               when lease_engine_flush() says that there is no more */
+  LEASE_EVENT_IDLE,         /* holder `id` holds no lease any more */
 } LeaseEvent;
 
 /* How long an emptied file may wait for what is written to it: see LEASE_SET_HOLD. */
@@ -158,7 +160,9 @@ int lease_engine_stop (LeaseEngine *engine, const LeaseCaller *by);
 void lease_engine_free (LeaseEngine *engine);
 
 /* Writes to the journal what has come about by itself; with `held`, also that files were emptied
- * which have not been written to since. Waits for it. -ENOSPC, -EIO: it remains to be done. */
+ * which have not been written to since. Waits for it. Where very much has ended, it writes a part:
+ * all that anybody has been shown before this was called, and of the rest so little that who makes a
+ * change need not wait long. Returns whether there is more. -ENOSPC, -EIO: it remains to be done. */
 int lease_engine_flush (LeaseEngine *engine, const LeaseCaller *by, bool held);
 
 /* Makes all that was done before outlast a power cut. -ENOSPC, -EIO. */

@@ -20,9 +20,13 @@ record_event (LeaseEvent event, uint64_t id, void *data)
   g_array_append_val (fx->events, record);
   if (fx->on_event != NULL)
     fx->on_event (fx, event, id);
-  if ((event == LEASE_EVENT_REVEALS || (event == LEASE_EVENT_UNWRITTEN && !fx->lazy)) &&
-      !fake_is_committing (fx->fake))
+  if (fake_is_committing (fx->fake))
+    return;
+  if (event == LEASE_EVENT_REVEALS)
     lease_engine_flush (fx->engine, &fx->by, false);
+  if (event == LEASE_EVENT_REVEALS_MANY || (event == LEASE_EVENT_UNWRITTEN && !fx->lazy))
+    while (lease_engine_flush (fx->engine, &fx->by, false) > 0)
+      continue;
 }
 
 LeaseEngineConfig

@@ -433,6 +433,133 @@ test_a_change_carries_the_ends_before_it (void **state)
   assert_string_equal (fx_list (fx, "leases"), "");
 }
 
+#define MANY 1000
+
+/* MANY leases, "0" and so on, have ended, and nobody has seen that. */
+static void
+end_many_unseen (Fixture *fx)
+{
+  char name[16];
+
+  for (unsigned i = 0; i < MANY; i++) {
+    g_snprintf (name, sizeof name, "%u", i);
+    fx_lease (fx, name, SECOND);
+  }
+  fx_wait (fx, SECOND);
+  fx->lazy = true;
+  while (lease_engine_expire (fx->engine, &fx->by, 100))
+    continue;
+  fx_forget_events (fx);
+}
+
+static uint64_t
+count_names (Fixture *fx, const char *path)
+{
+  g_auto (GStrv) names = g_strsplit (fx_list (fx, path), " ", -1);
+
+  return names[0] == NULL || names[0][0] == '\0' ? 0 : g_strv_length (names);
+}
+
+static void
+test_a_change_does_not_carry_what_nobody_saw (void **state)
+{
+  Fixture *fx = *state;
+
+  end_many_unseen (fx);
+  unsigned before = fake_rows (fx->fake);
+  assert_ok (fx_file (fx, "new"));
+  assert_true (fake_rows (fx->fake) - before < 10);
+  assert_ok (fx_mkdir (fx, "leases/10")); /* of which it takes the name: that, it needs */
+  assert_true (fake_rows (fx->fake) - before < 25);
+  fx_restart (fx, false);
+  assert_int_equal (count_names (fx, "leases"), MANY - 1);
+  assert_int_equal (fx_find (fx, "leases/10"), 0); /* a reservation, which does not survive */
+}
+
+static void
+test_of_many_ends_the_one_that_is_seen_is_written_first (void **state)
+{
+  Fixture *fx = *state;
+
+  end_many_unseen (fx);
+  assert_int_equal (fx_find (fx, "leases/900"), 0);
+  assert_int_equal (fx_count_events (fx, LEASE_EVENT_REVEALS, 0), 1);
+  fx_restart (fx, false);
+  assert_int_equal (fx_find (fx, "leases/900"), 0);
+  assert_true (count_names (fx, "leases") > MANY / 2);
+}
+
+static void
+test_many_ends_are_written_in_many_flushes (void **state)
+{
+  Fixture *fx = *state;
+  unsigned flushes = 0, last = 0;
+
+  end_many_unseen (fx);
+  for (int result = 1; result != 0; flushes++) {
+    unsigned before = fake_rows (fx->fake);
+    fake_fail (fx->fake, flushes % 2 == 0 ? 1 : 0, ENOSPC);
+    result = lease_engine_flush (fx->engine, &fx->by, false);
+    if (flushes % 2 == 0)
+      assert_int_equal (result, -ENOSPC);
+    last = fake_rows (fx->fake) - before;
+    assert_true (last < MANY / 4);
+  }
+  assert_true (flushes > 8);
+  fx_restart (fx, false);
+  assert_string_equal (fx_list (fx, "leases"), "");
+}
+
+static void
+test_a_listing_that_misses_many_waits_for_all (void **state)
+{
+  Fixture *fx = *state;
+
+  end_many_unseen (fx);
+  assert_string_equal (fx_list (fx, "leases"), "");
+  assert_int_equal (fx_count_events (fx, LEASE_EVENT_REVEALS_MANY, 0), 1);
+  assert_int_equal (fx_count_events (fx, LEASE_EVENT_REVEALS, 0), 0);
+  fx_restart (fx, false);
+  assert_string_equal (fx_list (fx, "leases"), "");
+  fx_forget_events (fx);
+  assert_string_equal (fx_list (fx, "leases"), "");
+  assert_int_equal (fx_count_events (fx, LEASE_EVENT_REVEALS_MANY, 0), 0);
+}
+
+static void
+test_a_clean_stop_writes_all_ends (void **state)
+{
+  Fixture *fx = *state;
+
+  end_many_unseen (fx);
+  fx_restart (fx, true);
+  assert_string_equal (fx_list (fx, "leases"), "");
+}
+
+/* What nobody has attached itself, but what lies in a lease's directory. */
+static void
+test_a_directory_in_a_lease_reveals_its_end (void **state)
+{
+  Fixture *fx = *state;
+
+  fx_lease (fx, "L", 2 * SECOND);
+  fx_wait (fx, SECOND); /* it ends with the others, and comes last */
+  assert_ok (fx_mkdir (fx, "d"));
+  assert_ok (fx_mkdir (fx, "d/e"));
+  assert_ok (fx_rename (fx, "d", "leases/L/d", 0));
+  assert_ok (fx_edit (fx, "L", "-/leases/L/d\n/leases/L/d/e\n")); /* and settling that ends both */
+  uint64_t d = fx_pin (fx, "leases/L/d");
+  end_many_unseen (fx);
+  for (unsigned i = 1; i <= 2; i++) {
+    assert_fails (ESTALE, fx_getattr (fx, d));
+    assert_int_equal (fx_count_events (fx, LEASE_EVENT_REVEALS, 0), 1);
+  }
+  fx_unpin (fx, d);
+  fx_restart (fx, false);
+  assert_int_equal (fx_find (fx, "leases/L"), 0);
+  assert_true (count_names (fx, "leases") > 0);
+}
+
 static void
 test_an_end_stands_though_the_journal_fails (void **state)
 {
@@ -695,6 +822,12 @@ main (void)
     cmocka_unit_test (test_what_has_ended_does_not_come_back),
     fx_test (test_an_end_that_nobody_saw_is_written_when_it_is_settled),
     fx_test (test_a_change_carries_the_ends_before_it),
+    fx_test (test_a_change_does_not_carry_what_nobody_saw),
+    fx_test (test_of_many_ends_the_one_that_is_seen_is_written_first),
+    fx_test (test_many_ends_are_written_in_many_flushes),
+    fx_test (test_a_listing_that_misses_many_waits_for_all),
+    fx_test (test_a_clean_stop_writes_all_ends),
+    fx_test (test_a_directory_in_a_lease_reveals_its_end),
     fx_test (test_an_end_stands_though_the_journal_fails),
     fx_test (test_a_lease_outlives_what_was_attached_to_it_and_ended_with_another),
     fx_test (test_a_directory_outlives_its_lease_also_after_a_crash),
