@@ -6,11 +6,15 @@
 #include "fs/flusher.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <time.h>
 
 /* How often the journal is tended while there is something to do. */
 #define TEND_MS 50
+
+/* How long after the use of memory has fallen there may be a pause, and when to look again. */
+#define TRIM_MS 500
 
 /* When to try again where flushing has failed. */
 #define RETRY_MS 250
@@ -39,6 +43,8 @@ struct FsFlusher {
   bool failing;        /* it has failed */
   int64_t flush_at_ms; /* of all that is held too */
   int64_t tend_at_ms;
+  int64_t trim_at_ms; /* if there is a pause, */
+  int64_t trim_by_ms; /* and in any case */
   bool stop;
 };
 
@@ -99,6 +105,23 @@ tend_locked (FsFlusher *flusher)
     flusher->tend_at_ms = NEVER;
 }
 
+/* Who allocates or frees memory meanwhile may have to wait; where very much was cleaned up, for some
+ * 0.1 s. */
+static void
+trim_locked (FsFlusher *flusher)
+{
+  bool now = flusher->trim_by_ms <= now_ms ();
+
+  flusher->trim_at_ms = NEVER;
+  pthread_mutex_unlock (&flusher->lock);
+  now = now || !lease_engine_is_busy (flusher->engine);
+  if (now)
+    malloc_trim (0);
+  pthread_mutex_lock (&flusher->lock);
+  if (!now)
+    flusher->trim_at_ms = now_ms () + TRIM_MS;
+}
+
 static bool
 is_to_flush_locked (const FsFlusher *flusher)
 {
@@ -131,8 +154,11 @@ tend (void *data)
   while (!flusher->stop)
     if (flusher->tend_at_ms <= now_ms ())
       tend_locked (flusher);
+    else if (flusher->trim_at_ms <= now_ms ())
+      trim_locked (flusher);
     else
-      wait_until_locked (flusher, &flusher->to_tend, flusher->tend_at_ms);
+      wait_until_locked (flusher, &flusher->to_tend,
+                         MIN (flusher->tend_at_ms, flusher->trim_at_ms));
   pthread_mutex_unlock (&flusher->lock);
   return NULL;
 }
@@ -144,7 +170,7 @@ fs_flusher_new (LeaseEngine *engine)
   pthread_condattr_t monotonic;
 
   flusher->engine = engine;
-  flusher->flush_at_ms = flusher->tend_at_ms = NEVER;
+  flusher->flush_at_ms = flusher->tend_at_ms = flusher->trim_at_ms = NEVER;
   pthread_mutex_init (&flusher->lock, NULL);
   pthread_condattr_init (&monotonic);
   pthread_condattr_setclock (&monotonic, CLOCK_MONOTONIC);
@@ -204,6 +230,18 @@ fs_flusher_note_commit (FsFlusher *flusher)
   pthread_mutex_lock (&flusher->lock);
   if (flusher->tend_at_ms == NEVER) {
     flusher->tend_at_ms = now_ms () + TEND_MS;
+    pthread_cond_signal (&flusher->to_tend);
+  }
+  pthread_mutex_unlock (&flusher->lock);
+}
+
+void
+fs_flusher_trim (FsFlusher *flusher)
+{
+  pthread_mutex_lock (&flusher->lock);
+  if (flusher->trim_at_ms == NEVER) {
+    flusher->trim_at_ms = now_ms () + TRIM_MS;
+    flusher->trim_by_ms = now_ms () + FS_FLUSHER_TRIM_MS;
     pthread_cond_signal (&flusher->to_tend);
   }
   pthread_mutex_unlock (&flusher->lock);

@@ -98,6 +98,15 @@ typedef struct {
   unsigned retries; /* of the grave that is worked on */
 } Batch;
 
+/* A system call would be dear where very much is told. */
+static _Thread_local bool is_me;
+
+bool
+fs_reaper_is_me (void)
+{
+  return is_me;
+}
+
 static LeaseCaller
 as_reaper (void)
 {
@@ -479,6 +488,7 @@ run (void *data)
   set_answered (reaper, error);
   if (error != 0)
     return NULL;
+  is_me = true;
   __atomic_store_n (&reaper->context->reaper_tid, gettid (), __ATOMIC_RELAXED);
   while (wait_for_work (reaper))
     while ((error = work_batch (reaper)) != -ENOENT && !is_stopped (reaper))

@@ -25,6 +25,9 @@ typedef struct FsReaper FsReaper;
 FsReaper *fs_reaper_new (FsContext *context, struct fuse_session *session, const char *mountpoint,
                          bool foreground, GError **error);
 
+/* Whether this is its thread. */
+bool fs_reaper_is_me (void);
+
 /* Something has ended. Any thread; returns at once. */
 void fs_reaper_wake (FsReaper *reaper);
 

@@ -64,12 +64,6 @@ struct FsSession {
   bool served;      /* atomic; `thread` is about to end */
 };
 
-static bool
-is_reaper (const FsSession *session)
-{
-  return gettid () == __atomic_load_n (&session->context.reaper_tid, __ATOMIC_RELAXED);
-}
-
 static void
 on_event (LeaseEvent event, uint64_t id, void *data)
 {
@@ -81,7 +75,7 @@ on_event (LeaseEvent event, uint64_t id, void *data)
   switch (event) {
   case LEASE_EVENT_STALE:
     /* What the reaper has removed is for the notifier to tell: there is no /dev/fuse here. */
-    if (!is_reaper (session))
+    if (!fs_reaper_is_me ())
       fs_stale_tell (session->stale, id);
     break;
   case LEASE_EVENT_NAMES:
@@ -111,6 +105,9 @@ on_event (LeaseEvent event, uint64_t id, void *data)
     break;
   case LEASE_EVENT_REVEALS_MANY:
     fs_flusher_all (session->context.flusher);
+    break;
+  case LEASE_EVENT_SHRUNK:
+    fs_flusher_trim (session->context.flusher);
     break;
   case LEASE_EVENT_IDLE:
     fs_holders_note_idle (session->holders, id);

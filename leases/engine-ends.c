@@ -196,6 +196,16 @@ lease_engine_bury (LeaseEngine *engine, const LeaseCaller *by, const LeaseGrave 
 }
 
 bool
+lease_engine_is_busy (LeaseEngine *engine)
+{
+  pthread_mutex_lock (&engine->lock);
+  bool busy = !g_queue_is_empty (&engine->settling) || !g_queue_is_empty (&engine->revoking) ||
+              !g_queue_is_empty (&engine->ended);
+  pthread_mutex_unlock (&engine->lock);
+  return busy;
+}
+
+bool
 lease_engine_is_taken (LeaseEngine *engine, uint64_t parent_id, const char *text)
 {
   pthread_mutex_lock (&engine->lock);

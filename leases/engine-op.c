@@ -6,7 +6,6 @@
 #include "leases/engine-private.h"
 
 #include <errno.h>
-#include <malloc.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -50,6 +49,8 @@ tell_news (const LeaseOp *op)
     engine->notify (LEASE_EVENT_CLEARED, op->cleared, engine->notify_data);
   if (op->committed)
     engine->notify (LEASE_EVENT_COMMITTED, 0, engine->notify_data);
+  if (op->shrunk)
+    engine->notify (LEASE_EVENT_SHRUNK, 0, engine->notify_data);
   if (op->reveals)
     engine->notify (LEASE_EVENT_REVEALS, 0, engine->notify_data);
   else if (op->unwritten)
@@ -68,8 +69,8 @@ static void
 leave (LeaseOp *op)
 {
   LeaseEngine *engine = op->engine;
-  bool trim = lease_engine_has_shrunk (engine);
 
+  op->shrunk = lease_engine_has_shrunk (engine);
   lease_op_leave (op);
   pthread_mutex_unlock (&engine->lock);
   tell_news (op);
@@ -78,8 +79,6 @@ leave (LeaseOp *op)
   g_clear_pointer (&op->idle, g_array_unref);
   g_clear_pointer (&op->losers, g_array_unref);
   lease_op_free_values (op);
-  if (trim)
-    malloc_trim (0);
 }
 
 void

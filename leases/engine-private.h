@@ -178,6 +178,7 @@ typedef struct {
   GArray *idle;  /* the same, of holders that hold nothing any more */
   bool earlier;
   bool ended;
+  bool shrunk;
   bool changes;       /* it has its turn, or has had to give up waiting for it: */
   bool busy;          /* (the reaper only) */
   bool committed;     /* the journal has been given something */
@@ -410,8 +411,7 @@ int lease_op_check_lease_room (LeaseOp *op);
  * are asked for, and while it has, each time. */
 bool lease_engine_is_crowded (LeaseEngine *engine, uint64_t bytes);
 
-/* Whether much less memory is used than once was, and malloc() should give it back. Once each time.
- */
+/* Whether much less memory is used than once was. Once each time. */
 bool lease_engine_has_shrunk (LeaseEngine *engine);
 
 /* What things take in memory, at most: malloc()'s own share, and the tables and arrays that they

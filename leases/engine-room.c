@@ -23,8 +23,8 @@
 /* What watches a holder: a struct and two tables. */
 #define WATCH_COST 256
 
-/* Memory goes back to the system when the use of it has fallen by half, and by this much; and where
- * the process has too much, every now and then. */
+/* Somebody hears of it when the use of memory has fallen by half, and by this much; and where the
+ * process has too much, it is given back to the system every now and then. */
 #define TRIM_MIN (4 << 20)
 #define TRIM_EVERY_NS (100 * LEASE_MILLISECOND)
 

@@ -112,6 +112,7 @@ typedef enum {
                             this returns, and the answer gets out */
   LEASE_EVENT_REVEALS_MANY, /* the same, of so many leases that it may take more than one flush: best
                                when lease_engine_flush() says that there is no more */
+  LEASE_EVENT_SHRUNK,       /* much less memory is used than once was: see lease_engine_is_busy() */
   LEASE_EVENT_IDLE,         /* holder `id` holds no lease any more */
 } LeaseEvent;
 
@@ -575,6 +576,10 @@ bool lease_engine_expire (LeaseEngine *engine, const LeaseCaller *by, unsigned m
 /* Waits a moment, for whoever else waits for the engine: between two calls of the kind that leave
  * more to do. */
 void lease_engine_let_in (void);
+
+/* Whether something has ended that is not cleaned up yet: not the time to give memory back to the
+ * system with malloc_trim(), for which who allocates or frees may have to wait some 0.1 s. */
+bool lease_engine_is_busy (LeaseEngine *engine);
 
 /* A name to be removed because its lease has ended. */
 typedef struct {

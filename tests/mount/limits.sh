@@ -60,6 +60,21 @@ test_own_very_many_files() {
   stop
 }
 
+# Though something that came later stays.
+test_own_memory_goes_back_to_the_system() {
+  local i before
+  start
+  before=$(resident_kib)
+  for i in {1..64}; do head -c 1M /dev/zero | tr '\0' x >"$i"; done
+  touch last
+  rm {1..63}
+  sanitized || wait_until is_down_to $((before + 8192))
+  is 1048576 stat -c %s 64
+  stop
+}
+
+is_down_to() { [ "$(resident_kib)" -le "$1" ]; }
+
 test_own_what_is_attached_counts_and_makes_room_when_it_ends() {
   local nodes blocks
   start -o size=16m,nr_inodes=2000

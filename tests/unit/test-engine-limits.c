@@ -256,6 +256,26 @@ test_no_more_than_the_process_may_have (void **state)
 }
 
 static void
+test_somebody_hears_when_much_has_been_given_back (void **state)
+{
+  Fixture *fx = *state;
+  g_autofree char *data = g_malloc0 (1 << 20);
+
+  for (unsigned i = 0; i < 16; i++) {
+    g_autofree char *name = g_strdup_printf ("f%u", i);
+    assert_ok (fx_file (fx, name));
+    assert_ok (fx_write_at (fx, name, 0, data, 1 << 20));
+  }
+  fx_forget_events (fx);
+  for (unsigned i = 0; i < 16; i++) {
+    g_autofree char *name = g_strdup_printf ("f%u", i);
+    assert_ok (fx_unlink (fx, name));
+    /* Half, and half of that; what is left then is little. */
+    assert_int_equal (fx_count_events (fx, LEASE_EVENT_SHRUNK, 0), i < 8 ? 0 : i < 12 ? 1 : 2);
+  }
+}
+
+static void
 test_everything_is_given_back (void **state)
 {
   Fixture *fx = *state;
@@ -294,6 +314,7 @@ main (void)
 {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test (test_usage_tells_the_limits),
+    fx_test (test_somebody_hears_when_much_has_been_given_back),
     cmocka_unit_test (test_no_more_nodes_than_the_limit),
     cmocka_unit_test (test_no_more_bytes_than_the_limit),
     cmocka_unit_test (test_no_more_leases_than_the_limit),
