@@ -29,7 +29,7 @@ void fs_flusher_note_commit (FsFlusher *flusher);
 /* Much less memory is used than once was: gives it back to the system, when there is a pause in the
  * cleaning up, or after FS_FLUSHER_TRIM_MS. Any thread; returns at once. */
 void fs_flusher_trim (FsFlusher *flusher);
-#define FS_FLUSHER_TRIM_MS 60000
+#define FS_FLUSHER_TRIM_MS 600000
 
 /* Ends the threads. What has not been flushed by then is left to lease_engine_stop(). */
 void fs_flusher_stop (FsFlusher *flusher);

@@ -410,9 +410,11 @@ work_batch (FsReaper *reaper)
   int error = 0;
 
   bool more = expire_names (reaper, &batch);
+  bool kept = lease_engine_is_kept (reaper->context->engine);
+  unsigned count = kept ? KEPT_BATCH : BATCH;
   /* A name that is gone shows that its lease has ended, and nothing reminds of that any more. */
-  fs_flusher_now (reaper->context->flusher);
-  unsigned count = lease_engine_is_kept (reaper->context->engine) ? KEPT_BATCH : BATCH;
+  if (kept)
+    fs_flusher_now (reaper->context->flusher);
   for (unsigned i = 0; i < count && error != -ENOENT && error != -EBUSY && !is_stopped (reaper);
        i++) {
     g_auto (LeaseGrave) grave = { 0 };

@@ -13,15 +13,6 @@ node_of (LeaseOp *op, uint64_t id)
   return lease_tree_node (op->engine->tree, id);
 }
 
-/* The lease whose directory `id` is; NULL if that is none, or none any more. */
-static Lease *
-lease_of (LeaseOp *op, uint64_t id)
-{
-  LeaseNode *node = node_of (op, id);
-
-  return node != NULL && lease_is_directory_of_lease (node) ? node->lease : NULL;
-}
-
 bool
 lease_is_file_type (mode_t mode)
 {
@@ -185,7 +176,7 @@ static bool
 apply_attach (LeaseOp *op, const LeaseRow *row)
 {
   LeaseNode *node = node_of (op, row->node);
-  Lease *lease = row->lease == 0 ? NULL : lease_of (op, row->lease);
+  Lease *lease = row->lease == 0 ? NULL : lease_of_directory (op->engine, row->lease);
 
   if (node == NULL || lease_is_directory_of_lease (node) || (row->lease != 0 && lease == NULL))
     return false;
@@ -250,8 +241,11 @@ apply_left (LeaseOp *op, Lease *lease, int64_t left_ns)
 static bool
 apply_end (LeaseOp *op, Lease *lease)
 {
-  if (lease->end_batch == 0)
-    lease->end_batch = op->engine->batches_written;
+  bool known = lease_is_end_written (op->engine, lease);
+
+  lease->end_batch = op->engine->batches_written;
+  if (!known)
+    lease_op_close (op, lease);
   if (op->engine->loading) {
     lease->end = LEASE_END_OLD;
     lease_op_set_deadline (op, lease, op->now); /* it is over: what was left to do will be done */
@@ -264,7 +258,7 @@ apply_end (LeaseOp *op, Lease *lease)
 static bool
 apply_lease_row (LeaseOp *op, const LeaseRow *row)
 {
-  Lease *lease = lease_of (op, row->node);
+  Lease *lease = lease_of_directory (op->engine, row->node);
 
   if (lease == NULL)
     return false;

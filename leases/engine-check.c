@@ -165,8 +165,8 @@ lease_engine_check (LeaseEngine *engine)
     g_error ("something is attached to a lease that does not list it");
   if (sums.pending != lease_queue_length (engine->deadlines))
     g_error ("the queue of deadlines has leases that the tree has not");
-  if (sums.ended != engine->settling.length + engine->revoking.length + engine->ended.length +
-                        engine->parting.length)
+  if (sums.ended != engine->settling.length + engine->revoking.length + engine->closing.length +
+                        engine->ended.length + engine->parting.length)
     g_error ("the queues of ended leases have leases that the tree has not");
   pthread_mutex_unlock (&engine->lock);
 }

@@ -88,6 +88,21 @@ lease_clear_rows (const GArray *rows, unsigned count)
   }
 }
 
+/* Unwritten rows up to `batch`, these the last of them, have been written. */
+static void
+note_written (LeaseOp *op, const GArray *rows, uint64_t batch)
+{
+  uint64_t before = op->engine->batches_written;
+
+  op->engine->batches_written = batch;
+  for (unsigned i = 0; i < rows->len; i++) {
+    const LeaseRow *row = &g_array_index (rows, LeaseRow, i);
+    Lease *lease = row->type == LEASE_ROW_END ? lease_of_directory (op->engine, row->node) : NULL;
+    if (lease != NULL && lease->end_batch > before)
+      lease_op_close (op, lease);
+  }
+}
+
 /* Gives `rows` to the journal, and all that is unwritten before them. The lock may be open for
  * some time. */
 static int
@@ -116,8 +131,8 @@ write_rows (LeaseOp *op, GArray *rows)
     g_array_prepend_vals (engine->unwritten, before->data, before->len);
     return error;
   }
+  note_written (op, before, batch);
   lease_clear_rows (before, before->len);
-  engine->batches_written = batch;
   return 0;
 }
 
@@ -235,26 +250,37 @@ put_off_end (LeaseOp *op, Lease *lease)
   if (lease->end_noted)
     return;
   lease->end_noted = true;
-  g_array_append_val (op->engine->ends.ids, lease->directory->id);
+  lease_backlog_add (op->engine->ends, lease->directory->id);
   op->unwritten = true;
 }
 
-/* Takes up to `max` ends that were put off, less those that have not waited for it. */
+/* There may be very many. */
 static void
-take_ends (LeaseOp *op, unsigned max)
+sort_ends (LeaseEngine *engine)
 {
-  LeaseEnds *ends = &op->engine->ends;
-  unsigned end = ends->first + MIN (max, ends->ids->len - ends->first);
+  pthread_mutex_lock (&engine->lock);
+  GArray *ids = lease_backlog_begin_sort (engine->ends);
+  pthread_mutex_unlock (&engine->lock);
+  if (ids == NULL)
+    return;
+  lease_backlog_sort (ids);
+  pthread_mutex_lock (&engine->lock);
+  lease_backlog_end_sort (engine->ends, ids);
+  pthread_mutex_unlock (&engine->lock);
+}
 
-  for (; ends->first < end; ends->first++) {
-    LeaseNode *node =
-        lease_tree_node (op->engine->tree, g_array_index (ends->ids, uint64_t, ends->first));
-    if (node != NULL && lease_is_directory_of_lease (node) && node->lease->end_batch == 0)
-      add_end (op, node->lease);
-  }
-  if (ends->first > ends->ids->len / 2) {
-    g_array_remove_range (ends->ids, 0, ends->first);
-    ends->first = 0;
+/* Takes some ends that were put off, less those that have not waited for it. */
+static void
+take_ends (LeaseOp *op)
+{
+  uint64_t id;
+
+  for (unsigned i = op->engine->unwritten->len; i < ENDS_SLICE; i++) {
+    if (!lease_backlog_take (op->engine->ends, &id))
+      return;
+    Lease *lease = lease_of_directory (op->engine, id);
+    if (lease != NULL && lease->end_batch == 0)
+      add_end (op, lease);
   }
 }
 
@@ -309,7 +335,8 @@ lease_op_leave (LeaseOp *op)
 {
   LeaseEngine *engine = op->engine;
 
-  op->unwritten &= engine->unwritten->len > 0 || engine->ends.ids->len > 0 || engine->held->len > 0;
+  op->unwritten &=
+      engine->unwritten->len > 0 || !lease_backlog_is_empty (engine->ends) || engine->held->len > 0;
   op->reveals &= engine->unwritten->len > 0 || engine->writing;
   if (op->changes && engine->waiting > 0 && !engine->writing)
     pthread_cond_signal (&engine->turn);
@@ -333,18 +360,18 @@ forget_written (LeaseEngine *engine)
 int
 lease_engine_flush (LeaseEngine *engine, const LeaseCaller *by, bool held)
 {
+  sort_ends (engine);
   g_auto (LeaseOp) op = begin_last (engine, by);
 
   if (held)
     lease_plan_held (&op);
-  if (engine->unwritten->len < ENDS_SLICE)
-    take_ends (&op, ENDS_SLICE - engine->unwritten->len);
+  take_ends (&op);
   int error = engine->change.rows->len > 0 || engine->unwritten->len == 0
                   ? lease_op_commit (&op)
                   : write_rows (&op, engine->change.rows);
   if (held)
     forget_written (engine);
-  return error != 0 ? error : engine->ends.ids->len > 0;
+  return error != 0 ? error : !lease_backlog_is_empty (engine->ends);
 }
 
 int

@@ -164,9 +164,7 @@ lease_engine_next_grave (LeaseEngine *engine, const LeaseCaller *by, unsigned ma
     LeaseGhost *ghost = next_ghost (engine, lease);
     g_ptr_array_set_size (engine->way, 0);
     if (ghost == NULL && lease == NULL)
-      return -ENOENT;
-    if (ghost == NULL && !lease_is_end_written (engine, lease))
-      return -EBUSY;
+      return g_queue_is_empty (&engine->closing) ? -ENOENT : -EBUSY;
     if (max == 0 || op.cleared != 0)
       return -EAGAIN;
     found =
@@ -195,11 +193,15 @@ lease_engine_bury (LeaseEngine *engine, const LeaseCaller *by, const LeaseGrave 
   return true;
 }
 
+/* So much of what has ended may be kept by those who have it open. */
+#define FEW_NODES 1024
+
 bool
 lease_engine_is_busy (LeaseEngine *engine)
 {
   pthread_mutex_lock (&engine->lock);
-  bool busy = !g_queue_is_empty (&engine->settling) || !g_queue_is_empty (&engine->revoking) ||
+  bool busy = engine->ended_nodes > FEW_NODES || !g_queue_is_empty (&engine->settling) ||
+              !g_queue_is_empty (&engine->revoking) || !g_queue_is_empty (&engine->closing) ||
               !g_queue_is_empty (&engine->ended);
   pthread_mutex_unlock (&engine->lock);
   return busy;

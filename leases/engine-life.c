@@ -107,8 +107,7 @@ lease_op_let_run (LeaseOp *op, Lease *lease)
 bool
 lease_op_finish_shortening (LeaseOp *op, uint64_t id)
 {
-  LeaseNode *directory = lease_tree_node (op->engine->tree, id);
-  Lease *lease = directory == NULL ? NULL : directory->lease;
+  Lease *lease = lease_of_directory (op->engine, id);
 
   if (lease == NULL || !lease->shortening)
     return false;
@@ -200,13 +199,22 @@ settle_next (LeaseOp *op, Lease *lease)
   lease_op_mark_ended (op, node);
 }
 
+/* Where a lease is that has been settled. */
+static GQueue *
+settled_queue (LeaseEngine *engine, const Lease *lease)
+{
+  if (lease->parting)
+    return &engine->parting;
+  return lease_is_end_written (engine, lease) ? &engine->ended : &engine->closing;
+}
+
 static void
 finish_settling (LeaseOp *op, Lease *lease)
 {
   settle_names (op, lease->directory, end_wall_ns (op, lease));
   lease_op_mark_ended (op, lease->directory);
   g_queue_unlink (lease->revoking ? &op->engine->revoking : &op->engine->settling, &lease->link);
-  g_queue_push_tail_link (&op->engine->ended, &lease->link);
+  g_queue_push_tail_link (settled_queue (op->engine, lease), &lease->link);
   if (lease->awaited && lease->revoking)
     lease_clean_up_first (op->engine, lease);
   lease->revoking = false;
@@ -288,8 +296,7 @@ lease_op_revoke (LeaseOp *op, Lease *lease)
 bool
 lease_op_settle_revoked (LeaseOp *op, uint64_t id)
 {
-  LeaseNode *directory = lease_tree_node (op->engine->tree, id);
-  Lease *lease = directory == NULL ? NULL : directory->lease;
+  Lease *lease = lease_of_directory (op->engine, id);
 
   if (lease == NULL || !lease->revoking)
     return false;
@@ -312,11 +319,21 @@ lease_op_unsettle (LeaseOp *op, Lease *lease, LeaseNode *node)
     lease->unsettled = node;
   if (!lease->settled)
     return; /* its turn comes, as the last of the members */
-  g_queue_unlink (lease->parting ? &op->engine->parting : &op->engine->ended, &lease->link);
+  g_queue_unlink (settled_queue (op->engine, lease), &lease->link);
   g_queue_push_tail_link (&op->engine->settling, &lease->link);
   lease->settled = lease->parting = false;
   settle_next (op, lease);
   finish_settling (op, lease);
+}
+
+void
+lease_op_close (LeaseOp *op, Lease *lease)
+{
+  if (!lease->settled)
+    return;
+  g_queue_unlink (&op->engine->closing, &lease->link);
+  g_queue_push_tail_link (&op->engine->ended, &lease->link);
+  op->ended = true;
 }
 
 void

@@ -118,6 +118,14 @@ lease_is_directory_of_lease (const LeaseNode *node)
   return node->lease != NULL && node->lease->directory == node;
 }
 
+Lease *
+lease_of_directory (const LeaseEngine *engine, uint64_t id)
+{
+  const LeaseNode *node = lease_tree_node (engine->tree, id);
+
+  return node != NULL && lease_is_directory_of_lease (node) ? node->lease : NULL;
+}
+
 bool
 lease_is_pseudo_file (const LeaseEngine *engine, const LeaseNode *parent, const char *text)
 {

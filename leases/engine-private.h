@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #pragma once
 
+#include "leases/backlog.h"
 #include "leases/engine.h"
 #include "leases/journal.h"
 #include "leases/queue.h"
@@ -27,6 +28,7 @@ typedef enum {
  *   over     | deadlines             | the deadline has come, and nobody has acted on it yet
  *   settling | settling              | the directories of its keys are being told
  *   revoking | revoking              | the same, by who revoked it, who waits until all is told
+ *   closing  | closing               | the journal is to be told of it
  *   ended    | ended                 | its names are being removed, one by one
  *   parting  | parting               | only its directory is left, which who revoked it is about to
  *            |                       | remove
@@ -38,7 +40,7 @@ struct Lease {
   int64_t granted_ns;
   bool ended : 1; /* settling, or any later state */
   bool revoking : 1;
-  bool settled : 1; /* ended or parting */
+  bool settled : 1; /* closing, ended or parting */
   bool awaited : 1; /* who revoked it will remove the directory: see lease_engine_revoke() */
   bool parting : 1;
   bool end_noted : 1;  /* in LeaseEngine.ends, at some time */
@@ -60,7 +62,7 @@ struct Lease {
   GList *holds;          /* LeaseHold.of_lease of all that hold it */
   uint64_t keys_size;    /* of the text of `keys`, if it is up to date: see lease_keys_size() */
   uint64_t keys_changed; /* LeaseEngine.generation when something that `keys` shows came or went */
-  GList link;            /* in LeaseEngine.settling, .revoking, .ended or .parting */
+  GList link;            /* in LeaseEngine.settling, .revoking, .closing, .ended or .parting */
 };
 
 /* A name of what has ended, taken by something new: engine-ghosts.c. */
@@ -71,12 +73,6 @@ typedef struct {
   bool shown; /* the kernel has just been told that the name stands for it */
   char text[];
 } LeaseGhost;
-
-/* Leases that have ended, of which the journal is to know, in the order in which it will be told. */
-typedef struct {
-  GArray *ids;    /* of uint64_t */
-  unsigned first; /* those before it have been taken */
-} LeaseEnds;
 
 /* Something outside, such as a process, that keeps leases alive. */
 typedef struct {
@@ -115,7 +111,9 @@ typedef struct {
  *
  * A million leases may end at once, and no change should have to carry that. So the end of a lease
  * that nobody has been shown waits in `ends`, for lease_engine_flush() to take a few at a time. It
- * goes to `unwritten` at once as soon as somebody is shown it, or something depends on it. */
+ * goes to `unwritten` at once as soon as somebody is shown it, or something depends on it. The others
+ * are written, and cleaned up, in the order of their ids: what was created together lies together in
+ * a state file, and in any other order each would have pages of it written for itself alone. */
 struct LeaseEngine {
   LeaseEngineConfig config; /* constant */
   LeaseJournal *journal;    /* constant; owned */
@@ -130,7 +128,7 @@ struct LeaseEngine {
   unsigned waiting;     /* for `turn` */
   LeaseChange change;   /* belongs to who has the turn */
   GArray *unwritten;    /* of LeaseRow, with texts of their own: applied, not yet in the journal */
-  LeaseEnds ends;       /* not yet in `unwritten`, or no longer */
+  LeaseBacklog *ends;   /* of leases: not yet in `unwritten`, or no longer */
   uint64_t batch;       /* number of `unwritten` as it is now */
   uint64_t batches_written;
   GArray *held;          /* of uint64_t: files that were emptied to be written anew. See
@@ -146,6 +144,7 @@ struct LeaseEngine {
   GHashTable *holds;   /* of LeaseHold, by lease and holder */
   GQueue settling;
   GQueue revoking;
+  GQueue closing;
   GQueue ended;
   GQueue parting;
   GQueue ghosts;                 /* they go first, */
@@ -339,6 +338,9 @@ bool lease_op_goes_with_parent (LeaseOp *op, LeaseNode *directory);
 Lease *lease_enclosing (const LeaseNode *directory);
 bool lease_is_directory_of_lease (const LeaseNode *node);
 
+/* The lease whose directory `id` is; NULL if that is none, or none any more. */
+Lease *lease_of_directory (const LeaseEngine *engine, uint64_t id);
+
 /* Whether `text` stands in `parent` for something that is computed. */
 bool lease_is_pseudo_file (const LeaseEngine *engine, const LeaseNode *parent, const char *text);
 
@@ -505,6 +507,9 @@ void lease_clean_up_first (LeaseEngine *engine, Lease *lease);
 
 /* Only the directory of `lease` is left, and is left to who revoked it. */
 void lease_op_let_part (LeaseOp *op, Lease *lease);
+
+/* The journal knows that `lease` is over, since just now. */
+void lease_op_close (LeaseOp *op, Lease *lease);
 
 /* Frees `lease`, of which nothing but its removed directory is left. */
 void lease_op_free_lease (LeaseOp *op, Lease *lease);

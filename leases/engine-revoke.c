@@ -79,10 +79,9 @@ lease_op_let_part (LeaseOp *op, Lease *lease)
 static Lease *
 find_awaited (LeaseEngine *engine, uint64_t id)
 {
-  LeaseNode *node = lease_tree_node (engine->tree, id);
+  Lease *lease = lease_of_directory (engine, id);
 
-  return node != NULL && lease_is_directory_of_lease (node) && node->lease->awaited ? node->lease
-                                                                                    : NULL;
+  return lease != NULL && lease->awaited ? lease : NULL;
 }
 
 bool

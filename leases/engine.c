@@ -52,7 +52,7 @@ lease_engine_new (const LeaseEngineConfig *config, LeaseJournal *journal, const 
   pthread_condattr_destroy (&monotonic);
   engine->change.rows = g_array_new (FALSE, TRUE, sizeof (LeaseRow));
   engine->unwritten = g_array_new (FALSE, TRUE, sizeof (LeaseRow));
-  engine->ends.ids = g_array_new (FALSE, FALSE, sizeof (uint64_t));
+  engine->ends = lease_backlog_new ();
   engine->held = g_array_new (FALSE, FALSE, sizeof (uint64_t));
   engine->ghost_directories = g_hash_table_new (NULL, NULL);
   engine->way = g_ptr_array_new ();
@@ -95,7 +95,7 @@ lease_engine_free (LeaseEngine *engine)
   g_array_unref (engine->change.rows);
   lease_clear_rows (engine->unwritten, engine->unwritten->len);
   g_array_unref (engine->unwritten);
-  g_array_unref (engine->ends.ids);
+  lease_backlog_free (engine->ends);
   g_array_unref (engine->held);
   pthread_cond_destroy (&engine->turn);
   pthread_mutex_destroy (&engine->lock);

@@ -102,7 +102,8 @@ typedef enum {
                           lease_engine_names() */
   LEASE_EVENT_EARLIER,   /* the earliest deadline has moved forward: call lease_engine_earliest()
                           again */
-  LEASE_EVENT_ENDED,     /* something has ended: lease_engine_next_grave() has work */
+  LEASE_EVENT_ENDED,     /* something has ended: lease_engine_next_grave() has work, or will after
+                            lease_engine_flush() */
   LEASE_EVENT_CLEARED,   /* of lease `id`, revoked by lease_engine_revoke(), only the directory is
                             left */
   LEASE_EVENT_COMMITTED, /* the journal has taken something: lease_engine_tend() may have work */
@@ -577,8 +578,9 @@ bool lease_engine_expire (LeaseEngine *engine, const LeaseCaller *by, unsigned m
  * more to do. */
 void lease_engine_let_in (void);
 
-/* Whether something has ended that is not cleaned up yet: not the time to give memory back to the
- * system with malloc_trim(), for which who allocates or frees may have to wait some 0.1 s. */
+/* Whether something has ended that is not cleaned up yet, or very much of what has is still pinned:
+ * not the time to give memory back to the system. malloc_trim() takes some 0.1 s where a million
+ * things have gone and as many among them are still to go, and who allocates or frees waits. */
 bool lease_engine_is_busy (LeaseEngine *engine);
 
 /* A name to be removed because its lease has ended. */

@@ -509,6 +509,16 @@ test_graves_run_out_of_steps (void **state)
   assert_true (steps >= 20 && steps <= 50);
 }
 
+/* Nothing can be cleaned up before the journal has been told. */
+static void
+expect_busy (Fixture *fx)
+{
+  LeaseCaller reaper = reaper_of (fx);
+  LeaseGrave grave;
+
+  assert_fails (EBUSY, lease_engine_next_grave (fx->engine, &reaper, 100, &grave));
+}
+
 static void
 test_the_end_is_told (void **state)
 {
@@ -518,11 +528,15 @@ test_the_end_is_told (void **state)
   fx_key (fx, "key", "A");
   fx_wait (fx, 10 * SECOND);
   fx_forget_events (fx);
+  fx->lazy = true;
   assert_false (lease_engine_expire (fx->engine, &fx->by, 100));
   assert_int_equal (fx_count_events (fx, LEASE_EVENT_ENDED, 0), 1);
   assert_int_equal (lease_engine_earliest (fx->engine), LEASE_TIME_NEVER);
   assert_false (lease_engine_expire (fx->engine, &fx->by, 100));
   assert_int_equal (fx_count_events (fx, LEASE_EVENT_ENDED, 0), 1);
+  expect_busy (fx);
+  assert_ok (lease_engine_flush (fx->engine, &fx->by, false));
+  assert_int_equal (fx_count_events (fx, LEASE_EVENT_ENDED, 0), 2);
   expect_graves (fx, "./key leases/A");
 }
 

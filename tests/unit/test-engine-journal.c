@@ -510,6 +510,35 @@ test_many_ends_are_written_in_many_flushes (void **state)
   assert_string_equal (fx_list (fx, "leases"), "");
 }
 
+/* Whatever the order in which they ended. */
+static void
+test_many_ends_are_cleaned_up_in_the_order_of_their_ids (void **state)
+{
+  Fixture *fx = *state;
+  LeaseCaller reaper = fx->by;
+  uint64_t last = 0;
+  char name[16];
+
+  for (unsigned i = 0; i < MANY; i++) {
+    g_snprintf (name, sizeof name, "%u", i);
+    fx_lease (fx, name, 100 * SECOND + i * 7919 % MANY);
+  }
+  fx_wait (fx, 101 * SECOND);
+  fx->lazy = true;
+  while (lease_engine_expire (fx->engine, &fx->by, 100))
+    continue;
+  while (lease_engine_flush (fx->engine, &fx->by, false) > 0)
+    continue;
+  reaper.reaper = true;
+  for (unsigned i = 0; i < MANY; i++) {
+    g_auto (LeaseGrave) grave = { 0 };
+    assert_ok (lease_engine_next_grave (fx->engine, &reaper, 100, &grave));
+    assert_true (grave.node > last);
+    last = grave.node;
+    assert_true (lease_engine_bury (fx->engine, &reaper, &grave));
+  }
+}
+
 static void
 test_a_listing_that_misses_many_waits_for_all (void **state)
 {
@@ -825,6 +854,7 @@ main (void)
     fx_test (test_a_change_does_not_carry_what_nobody_saw),
     fx_test (test_of_many_ends_the_one_that_is_seen_is_written_first),
     fx_test (test_many_ends_are_written_in_many_flushes),
+    fx_test (test_many_ends_are_cleaned_up_in_the_order_of_their_ids),
     fx_test (test_a_listing_that_misses_many_waits_for_all),
     fx_test (test_a_clean_stop_writes_all_ends),
     fx_test (test_a_directory_in_a_lease_reveals_its_end),
