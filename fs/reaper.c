@@ -33,6 +33,10 @@
 #define BATCH 256
 #define PAUSE_US 200
 
+/* Names removed before others have a chance to get at the engine: it is busy with them most of the
+ * time. */
+#define LET_IN_EVERY 32
+
 /* The same where a journal is to know of it: who makes the next change has to wait for that too. */
 #define KEPT_BATCH 64
 
@@ -422,6 +426,8 @@ work_batch (FsReaper *reaper)
     error = lease_engine_next_grave (reaper->context->engine, &by, STEPS, &grave);
     if (error == 0)
       bury (reaper, &batch, &grave);
+    if (i % LET_IN_EVERY == LET_IN_EVERY - 1)
+      lease_engine_let_in (reaper->context->engine);
   }
   batch_end (&batch);
   return error == -EBUSY || (error == -ENOENT && !more) ? error : 0;

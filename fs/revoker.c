@@ -164,7 +164,7 @@ settle_pieces_locked (FsRevoker *revoker)
     uint64_t lease = g_array_index (revoker->unsettled, uint64_t, i);
     pthread_mutex_unlock (&revoker->lock);
     bool more = lease_engine_settle_revoked (revoker->context->engine, &by, lease);
-    lease_engine_let_in ();
+    lease_engine_let_in (revoker->context->engine);
     pthread_mutex_lock (&revoker->lock);
     if (more)
       continue;

@@ -35,7 +35,7 @@ on_deadline (int fd, GIOCondition condition, void *data)
     LeaseCaller by = { .now = lease_clock_now (), .wall_ns = lease_clock_wall_ns () };
     more = lease_engine_expire (timer->engine, &by, SLICE);
     if (more)
-      lease_engine_let_in ();
+      lease_engine_let_in (timer->engine);
   }
   fs_timer_arm (timer);
   return G_SOURCE_CONTINUE;

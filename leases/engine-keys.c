@@ -195,7 +195,7 @@ walk_keys (LeaseEngine *engine, const LeaseCaller *by, uint64_t id, KeysWalk *wa
       result = 0;
     }
     if (result == 0)
-      lease_engine_let_in ();
+      lease_engine_let_in (engine);
   }
   return MIN (result, 0);
 }

@@ -139,7 +139,7 @@ lease_engine_list (LeaseEngine *engine, const LeaseCaller *by, uint64_t id, uint
   int result = list_some (engine, by, id, &cookie, pin, each, data, &reveals);
 
   while (result > 0) {
-    lease_engine_let_in ();
+    lease_engine_let_in (engine);
     result = list_some (engine, by, id, &cookie, pin, each, data, &reveals);
   }
   if (reveals && engine->notify != NULL)

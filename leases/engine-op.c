@@ -13,13 +13,27 @@
  * has it again before those who wait for it have woken up. */
 #define LET_IN_US 10
 
+/* So often it is left open for that long while somebody still waits: on some machines it takes a
+ * thread long to wake up on another processor. */
+#define LET_IN_TIMES 4
+
 /* Values of more than this are freed when the lock is open. */
 #define LARGE_VALUE LEASE_VALUE_CHUNK
+
+static void
+enter (LeaseEngine *engine)
+{
+  if (pthread_mutex_trylock (&engine->lock) == 0)
+    return;
+  __atomic_fetch_add (&engine->at_door, 1, __ATOMIC_RELAXED);
+  pthread_mutex_lock (&engine->lock);
+  __atomic_fetch_sub (&engine->at_door, 1, __ATOMIC_RELAXED);
+}
 
 LeaseOp
 lease_op_begin (LeaseEngine *engine, const LeaseCaller *by)
 {
-  pthread_mutex_lock (&engine->lock);
+  enter (engine);
   engine->now = MAX (engine->now, by->now);
   return (LeaseOp){ .engine = engine, .by = by, .now = engine->now };
 }
@@ -93,7 +107,7 @@ lease_op_end (LeaseOp *op)
     leave (&next);
   }
   for (bool more = revoked != 0; more;) {
-    lease_engine_let_in ();
+    lease_engine_let_in (op->engine);
     LeaseOp next = lease_op_begin (op->engine, op->by);
     more = lease_op_settle_revoked (&next, revoked);
     leave (&next);
@@ -101,9 +115,13 @@ lease_op_end (LeaseOp *op)
 }
 
 void
-lease_engine_let_in (void)
+lease_engine_let_in (LeaseEngine *engine)
 {
-  g_usleep (LET_IN_US);
+  unsigned times = 0;
+
+  do
+    g_usleep (LET_IN_US);
+  while (++times < LET_IN_TIMES && __atomic_load_n (&engine->at_door, __ATOMIC_RELAXED) > 0);
 }
 
 bool

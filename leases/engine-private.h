@@ -122,6 +122,7 @@ struct LeaseEngine {
   LeaseFound found;         /* constant once loaded */
 
   pthread_mutex_t lock; /* the only lock; it covers all below, and the tree */
+  unsigned at_door;     /* how many operations wait for it; atomic */
   pthread_cond_t turn;  /* on CLOCK_MONOTONIC: it may be somebody else's now */
   bool writing;         /* a change is with the journal, and `change` must stay as it is */
   bool refused;         /* the journal has not taken the last one */

@@ -576,7 +576,7 @@ bool lease_engine_expire (LeaseEngine *engine, const LeaseCaller *by, unsigned m
 
 /* Waits a moment, for whoever else waits for the engine: between two calls of the kind that leave
  * more to do. */
-void lease_engine_let_in (void);
+void lease_engine_let_in (LeaseEngine *engine);
 
 /* Whether something has ended that is not cleaned up yet, or very much of what has is still pinned:
  * not the time to give memory back to the system. malloc_trim() takes some 0.1 s where a million
