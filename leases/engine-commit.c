@@ -269,13 +269,16 @@ sort_ends (LeaseEngine *engine)
   pthread_mutex_unlock (&engine->lock);
 }
 
-/* Takes some ends that were put off, less those that have not waited for it. */
+/* Takes some ends that were put off, less those that have not waited for it. What the journal has
+ * refused to take goes first, alone. */
 static void
 take_ends (LeaseOp *op)
 {
   uint64_t id;
 
-  for (unsigned i = op->engine->unwritten->len; i < ENDS_SLICE; i++) {
+  if (op->engine->refused && op->engine->unwritten->len > 0)
+    return;
+  for (unsigned i = 0; i < ENDS_SLICE; i++) {
     if (!lease_backlog_take (op->engine->ends, &id))
       return;
     Lease *lease = lease_of_directory (op->engine, id);

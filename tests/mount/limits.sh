@@ -19,7 +19,7 @@ no_room() { fails 'No space left on device' "$1"; }
 
 test_own_memory_stays_within_the_limit_whatever_fills_it() {
   local kind place nodes blocks
-  start -o size=24m,nr_inodes=0
+  start -o size=12m,nr_inodes=0
   nodes=$(stat -f -c %c .)
   [ "$nodes" = 0 ]
   blocks=$(used_blocks)
@@ -29,7 +29,7 @@ test_own_memory_stays_within_the_limit_whatever_fills_it() {
     leases | keys) place=$mnt/leases ;;
     *) mkdir d ;;
     esac
-    within 24576 "$FILL" "$kind" "$place"
+    within 12288 "$FILL" "$kind" "$place"
     # There is no room for another file with a name and a value as large as they come.
     no_room 'head -c 40000 /dev/zero >more'
     wait_until sweep
