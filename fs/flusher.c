@@ -14,7 +14,7 @@
 #define TEND_MS 50
 
 /* How long after the use of memory has fallen there may be a pause, and when to look again. */
-#define TRIM_MS 500
+#define TRIM_MS 100
 
 /* When to try again where flushing has failed. */
 #define RETRY_MS 250

@@ -193,16 +193,14 @@ lease_engine_bury (LeaseEngine *engine, const LeaseCaller *by, const LeaseGrave 
   return true;
 }
 
-/* So much of what has ended may be kept by those who have it open. */
-#define FEW_NODES 1024
+/* So few names or nodes there may always be that are still to go. */
+#define FEW 1024
 
 bool
 lease_engine_is_busy (LeaseEngine *engine)
 {
   pthread_mutex_lock (&engine->lock);
-  bool busy = engine->ended_nodes > FEW_NODES || !g_queue_is_empty (&engine->settling) ||
-              !g_queue_is_empty (&engine->revoking) || !g_queue_is_empty (&engine->closing) ||
-              !g_queue_is_empty (&engine->ended);
+  bool busy = engine->counts.graves > FEW || engine->ended_nodes > FEW;
   pthread_mutex_unlock (&engine->lock);
   return busy;
 }

@@ -578,9 +578,9 @@ bool lease_engine_expire (LeaseEngine *engine, const LeaseCaller *by, unsigned m
  * more to do. */
 void lease_engine_let_in (LeaseEngine *engine);
 
-/* Whether something has ended that is not cleaned up yet, or very much of what has is still pinned:
- * not the time to give memory back to the system. malloc_trim() takes some 0.1 s where a million
- * things have gone and as many among them are still to go, and who allocates or frees waits. */
+/* Whether very much has ended that is not cleaned up yet, or is still pinned: not the time to give
+ * memory back to the system. malloc_trim() takes some 0.1 s where a million things have gone and as
+ * many among them are still to go, and who allocates or frees waits. */
 bool lease_engine_is_busy (LeaseEngine *engine);
 
 /* A name to be removed because its lease has ended. */
