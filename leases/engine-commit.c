@@ -377,16 +377,6 @@ lease_engine_flush (LeaseEngine *engine, const LeaseCaller *by, bool held)
   return error != 0 ? error : !lease_backlog_is_empty (engine->ends);
 }
 
-int
-lease_engine_flush_all (LeaseEngine *engine, const LeaseCaller *by)
-{
-  int result;
-
-  while ((result = lease_engine_flush (engine, by, true)) > 0)
-    continue;
-  return result;
-}
-
 bool
 lease_engine_tend (LeaseEngine *engine)
 {
@@ -402,7 +392,7 @@ lease_engine_is_kept (const LeaseEngine *engine)
 int
 lease_engine_sync (LeaseEngine *engine, const LeaseCaller *by)
 {
-  int error = lease_engine_flush_all (engine, by);
+  int result = lease_engine_flush (engine, by, true);
 
-  return error != 0 ? error : lease_journal_sync (engine->journal);
+  return result < 0 ? result : lease_journal_sync (engine->journal);
 }

@@ -304,7 +304,9 @@ lease_engine_stop (LeaseEngine *engine, const LeaseCaller *by)
 
   while (lease_engine_expire (engine, by, BATCH))
     continue;
-  error = lease_engine_flush_all (engine, by);
+  do
+    error = lease_engine_flush (engine, by, true);
+  while (error > 0);
   if (error != 0)
     return error;
   g_auto (LeaseOp) op = lease_op_begin_change (engine, by);

@@ -216,9 +216,6 @@ int lease_op_commit (LeaseOp *op);
  * it gets lost. */
 void lease_op_commit_lazily (LeaseOp *op);
 
-/* lease_engine_flush() until nothing is left. */
-int lease_engine_flush_all (LeaseEngine *engine, const LeaseCaller *by);
-
 /* Frees the texts of the first `count` of LeaseEngine.unwritten. */
 void lease_clear_rows (const GArray *rows, unsigned count);
 

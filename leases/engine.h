@@ -163,11 +163,13 @@ void lease_engine_free (LeaseEngine *engine);
 
 /* Writes to the journal what has come about by itself; with `held`, also that files were emptied
  * which have not been written to since. Waits for it. Where very much has ended, it writes a part:
- * all that anybody has been shown before this was called, and of the rest so little that who makes a
- * change need not wait long. Returns whether there is more. -ENOSPC, -EIO: it remains to be done. */
+ * all that anybody has been shown, but for what LEASE_EVENT_REVEALS_MANY was told of, and of the
+ * rest so little that who makes a change need not wait long. Returns whether there is more. -ENOSPC,
+ * -EIO: it remains to be done. */
 int lease_engine_flush (LeaseEngine *engine, const LeaseCaller *by, bool held);
 
-/* Makes all that was done before outlast a power cut. -ENOSPC, -EIO. */
+/* Makes all that was done before, and what lease_engine_flush() writes, outlast a power cut.
+ * -ENOSPC, -EIO. */
 int lease_engine_sync (LeaseEngine *engine, const LeaseCaller *by);
 
 /* The journal's housekeeping, see lease_journal_tend(). */

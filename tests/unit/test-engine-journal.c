@@ -510,6 +510,18 @@ test_many_ends_are_written_in_many_flushes (void **state)
   assert_string_equal (fx_list (fx, "leases"), "");
 }
 
+static void
+test_a_sync_does_not_wait_for_ends_that_nobody_saw (void **state)
+{
+  Fixture *fx = *state;
+
+  end_many_unseen (fx);
+  unsigned before = fake_rows (fx->fake), syncs = fake_syncs (fx->fake);
+  assert_ok (lease_engine_sync (fx->engine, &fx->by));
+  assert_true (fake_rows (fx->fake) - before < MANY / 4);
+  assert_int_equal (fake_syncs (fx->fake), syncs + 1);
+}
+
 /* Whatever the order in which they ended. */
 static void
 test_many_ends_are_cleaned_up_in_the_order_of_their_ids (void **state)
@@ -854,6 +866,7 @@ main (void)
     fx_test (test_a_change_does_not_carry_what_nobody_saw),
     fx_test (test_of_many_ends_the_one_that_is_seen_is_written_first),
     fx_test (test_many_ends_are_written_in_many_flushes),
+    fx_test (test_a_sync_does_not_wait_for_ends_that_nobody_saw),
     fx_test (test_many_ends_are_cleaned_up_in_the_order_of_their_ids),
     fx_test (test_a_listing_that_misses_many_waits_for_all),
     fx_test (test_a_clean_stop_writes_all_ends),
