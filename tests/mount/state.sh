@@ -167,6 +167,18 @@ test_own_what_was_not_yet_cleaned_up_does_not_come_back() {
   is ok sqlite3 "$state" 'PRAGMA integrity_check'
 }
 
+# Nor what only a listing has shown to be over, one of very many.
+test_own_of_many_leases_that_a_listing_misses_none_comes_back() {
+  local i
+  on "$state"
+  mkdir leases/{1..2000}
+  for i in {1..2000}; do echo 60 >"leases/$i/ttl"; done
+  for i in {1..2000}; do echo 0.5 >"leases/$i/ttl"; done
+  wait_until is '' ls leases
+  nothing_has_come_back crash
+  stop
+}
+
 test_own_revoked_is_revoked() {
   local i
   on "$state"
