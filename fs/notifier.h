@@ -13,8 +13,9 @@ FsNotifier *fs_notifier_new (FsContext *context, struct fuse_session *session);
 
 /* The kernel is to let go of a name that lease_engine_bury() has removed, and to ask for the
  * attributes of what has other names. `waits`: it is to wait for those who are listing the
- * directory, and let go of what they have cached, as if it had removed the name itself. Where millions wait to be told, because somebody holds a
- * directory's lock, it is not told of more. Any thread; returns at once. */
+ * directory, and let go of what they have cached, as if it had removed the name itself. Where
+ * millions wait to be told, because somebody holds a directory's lock, it is not told of more. Any
+ * thread; returns at once. */
 void fs_notifier_tell_gone (FsNotifier *notifier, const LeaseGrave *grave, bool waits);
 
 /* The kernel is to ask for `name` in directory `parent` again. Any thread; returns at once. */

@@ -33,15 +33,14 @@
 #define BATCH 256
 #define PAUSE_US 200
 
-/* Names removed before others have a chance to get at the engine: it is busy with them most of the
- * time. */
-#define LET_IN_EVERY 32
-
-/* The same where a journal is to know of it: who makes the next change has to wait for that too. */
+/* So many names where a journal is to know of it: who makes the next change waits for that too. */
 #define KEPT_BATCH 64
 
-/* The same where the journal has not taken the end of a lease yet. */
+/* So long a pause where the journal has not taken the end of a lease yet. */
 #define BUSY_US 5000
+
+/* Names removed before others are let in: the reaper has the engine's lock most of the time. */
+#define LET_IN_EVERY 32
 
 /* So often a name is looked for anew that was not where its path said, or that somebody else has
  * just looked up. */

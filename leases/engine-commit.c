@@ -46,12 +46,26 @@ clear_change (LeaseChange *change)
   change->held = 0;
 }
 
-LeaseOp
-lease_op_begin_change (LeaseEngine *engine, const LeaseCaller *by)
+/* Lets those go first who wait for their turn already. The first of them has been signalled, and
+ * whoever has been signals the next. */
+static void
+let_others_go (LeaseEngine *engine)
+{
+  if (engine->waiting == 0)
+    return;
+  engine->waiting++;
+  pthread_cond_wait (&engine->turn, &engine->lock);
+  engine->waiting--;
+}
+
+static LeaseOp
+begin_change (LeaseEngine *engine, const LeaseCaller *by, bool last)
 {
   LeaseOp op = lease_op_begin (engine, by);
 
   op.changes = true;
+  if (last)
+    let_others_go (engine);
   op.busy = !await_turn (engine, !by->reaper);
   op.now = engine->now;
   if (!op.busy)
@@ -59,23 +73,10 @@ lease_op_begin_change (LeaseEngine *engine, const LeaseCaller *by)
   return op;
 }
 
-/* The same, behind all who wait for their turn already. The first of them has been signalled, and
- * whoever has been signals the next. */
-static LeaseOp
-begin_last (LeaseEngine *engine, const LeaseCaller *by)
+LeaseOp
+lease_op_begin_change (LeaseEngine *engine, const LeaseCaller *by)
 {
-  LeaseOp op = lease_op_begin (engine, by);
-
-  op.changes = true;
-  if (engine->waiting > 0) {
-    engine->waiting++;
-    pthread_cond_wait (&engine->turn, &engine->lock);
-    engine->waiting--;
-  }
-  await_turn (engine, true);
-  op.now = engine->now;
-  clear_change (&engine->change);
-  return op;
+  return begin_change (engine, by, false);
 }
 
 void
@@ -364,8 +365,10 @@ int
 lease_engine_flush (LeaseEngine *engine, const LeaseCaller *by, bool held)
 {
   sort_ends (engine);
-  g_auto (LeaseOp) op = begin_last (engine, by);
+  g_auto (LeaseOp) op = begin_change (engine, by, true);
 
+  if (op.busy)
+    return -EAGAIN;
   if (held)
     lease_plan_held (&op);
   take_ends (&op);

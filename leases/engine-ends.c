@@ -47,8 +47,8 @@ next_leaf (LeaseNode *node)
   return name;
 }
 
-/* Makes the next grave a name in `parent`, of what ended then. Returns false where that needs nobody else: no path
- * leads there, and the kernel does not know it. */
+/* Makes the next grave a name in `parent`, of what ended then. Returns false where that needs nobody
+ * else: no path leads there, and the kernel does not know it. */
 static bool
 mark_grave (LeaseOp *op, LeaseNode *parent, const LeaseNode *node, const char *text,
             LeaseTime since, bool retaken, LeaseGrave *grave_out)
