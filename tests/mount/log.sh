@@ -67,9 +67,9 @@ some_requests() {
   for i in {1..20}; do echo v >"key$i"; cat "key$i"; done >/dev/null
   fails 'No such file' 'cat nothing'
   fails 'Invalid argument' 'mkdir leases/.a'
-  mkdir leases/short
-  echo 0.05 >leases/short/ttl
+  lease short 100
   echo key1 >leases/short/keys
+  echo 0.05 >leases/short/ttl
   wait_until gone leases/short
 }
 
