@@ -499,7 +499,8 @@ test_what_happens_during_a_commit_leaves_journal_and_memory_the_same (void **sta
       hear_events (&chaos);
       fake_hook (fx->fake, NULL, NULL);
       fake_fail (fx->fake, 0, 0);
-      fx_check_journal (fx);
+      if (i % 4 == 0)
+        fx_check_journal (fx);
       fake_hook (fx->fake, let_happen, &chaos);
     }
     fake_hook (fx->fake, NULL, NULL);
