@@ -17,7 +17,7 @@ struct LeaseTableLink {
   LeaseTableLink *next; /* in the same bucket */
 };
 
-/* The hash of an entry: all of its 64 bits should depend on all of the key. */
+/* The hash of an entry: its lowest bits, however many, should depend on all of the key. */
 typedef uint64_t (*LeaseTableHash) (const LeaseTableLink *link);
 
 /* Zero-initialised it is the empty table, which takes no memory. Read `count`; leave the rest
@@ -47,7 +47,8 @@ void lease_table_remove (LeaseTable *table, LeaseTableLink *link, LeaseTableHash
 void lease_table_foreach (const LeaseTable *table, void (*each) (LeaseTableLink *link, void *data),
                           void *data);
 
-/* The hash of a number, respectively a text. */
+/* The hash of a number, respectively a text. Numbers in a row are found in buckets that lie close
+ * together. */
 uint64_t lease_table_hash_number (uint64_t number);
 uint64_t lease_table_hash_text (const char *text);
 
