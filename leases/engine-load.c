@@ -57,6 +57,8 @@ make_first (LeaseEngine *engine, const LeaseCaller *by)
 typedef struct {
   LeaseEngine *engine;
   const LeaseNode *lost; /* one that should not be as it is */
+  unsigned directories;
+  GPtrArray *reached; /* of these, from above: at first those that lie in no other */
 } Review;
 
 /* What no operation can have left behind was damaged. */
@@ -64,45 +66,33 @@ static void
 review_node (LeaseNode *node, void *data)
 {
   Review *review = data;
-  bool lease = lease_is_directory_of_lease (node);
+  bool directory = S_ISDIR (node->mode), lease = lease_is_directory_of_lease (node);
 
-  if ((S_ISDIR (node->mode) && node->name_count > 1) || !lease_node_is_stored (node) ||
+  if ((directory && node->name_count > 1) || !lease_node_is_stored (node) ||
       (lease && node->names != NULL && node->names->parent != review->engine->leases_dir))
     review->lost = node;
   for (const LeaseName *name = node->names; name != NULL; name = name->next)
     if (name->parent == review->engine->leases_dir && !lease)
       review->lost = node;
+  review->directories += directory;
+  if (directory && node->names == NULL)
+    g_ptr_array_add (review->reached, node);
 }
 
-static void
-add_top (LeaseNode *node, void *data)
-{
-  if (S_ISDIR (node->mode) && node->names == NULL)
-    g_ptr_array_add (data, node);
-}
-
-static void
-count_directory (LeaseNode *node, void *data)
-{
-  *(unsigned *)data += S_ISDIR (node->mode);
-}
-
-/* Whether every directory is reached from above, so that none lies in itself. */
+/* Whether every directory is reached, so that none lies in itself. */
 static bool
-has_no_circle (LeaseEngine *engine)
+has_no_circle (Review *review)
 {
-  g_autoptr (GPtrArray) reached = g_ptr_array_new ();
-  unsigned count = 0;
+  GPtrArray *reached = review->reached;
 
-  lease_tree_foreach (engine->tree, count_directory, &count);
-  lease_tree_foreach (engine->tree, add_top, reached);
   for (unsigned i = 0; i < reached->len; i++) {
-    LeaseName *name = NULL;
-    while ((name = lease_tree_next (reached->pdata[i], name == NULL ? 0 : name->cookie)) != NULL)
+    LeaseTreeIter iter = lease_tree_iter (reached->pdata[i], 0);
+    const LeaseName *name;
+    while ((name = lease_tree_iter_next (&iter)) != NULL)
       if (S_ISDIR (name->node->mode))
         g_ptr_array_add (reached, name->node);
   }
-  return reached->len == count;
+  return reached->len == review->directories;
 }
 
 static bool
@@ -111,7 +101,8 @@ review_all (LeaseEngine *engine, GError **error)
   LeaseNode *root = lease_tree_node (engine->tree, LEASE_ROOT);
   const LeaseName *leases =
       root == NULL || !S_ISDIR (root->mode) ? NULL : lease_tree_find (root, "leases");
-  Review review = { .engine = engine };
+  g_autoptr (GPtrArray) reached = g_ptr_array_new ();
+  Review review = { .engine = engine, .reached = reached };
 
   if (leases == NULL || !S_ISDIR (leases->node->mode) || root->names != NULL) {
     g_set_error (error, G_FILE_ERROR, G_FILE_ERROR_FAILED,
@@ -120,7 +111,7 @@ review_all (LeaseEngine *engine, GError **error)
   }
   engine->leases_dir = leases->node;
   lease_tree_foreach (engine->tree, review_node, &review);
-  if (review.lost == NULL && !has_no_circle (engine))
+  if (review.lost == NULL && !has_no_circle (&review))
     review.lost = root;
   if (review.lost == NULL)
     return true;
