@@ -783,6 +783,7 @@ for test in "${tests[@]}"; do
     if "$leasefs" "$work/keys"; then
         (
             set -e
+            trap 'jobs -p | xargs -r kill 2>/dev/null || true' EXIT # where it has failed
             cd "$work/keys"
             "$test"
         ) >"$work/log" 2>&1
