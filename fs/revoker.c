@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 
 /* A table of revocations by the thread that makes them, since a thread is in one system call at a
- * time; and a thread of its own that answers what has been kept: the reaper, who knows when that is
- * due, has no /dev/fuse. The lock is never held during a call of the engine, or an answer. */
+ * time; a thread of its own that answers what has been kept: the reaper, who knows when that is
+ * due, has no /dev/fuse; and some that settle leases of more keys than the first request could wait
+ * for: it came with leases/ locked. The lock is never held during a call of the engine, or an
+ * answer. */
 
 #include "fs/revoker.h"
 
@@ -14,6 +16,10 @@
 
 /* A thread that has not come back after so long has been killed. */
 #define ABANDON_US (2 * G_USEC_PER_SEC)
+
+/* So many threads settle a lease together: most of it is to tell the kernel of one key after the
+ * other, which they do side by side. */
+#define SETTLERS 2
 
 #define US_PER_MS 1000
 #define NS_PER_US 1000
@@ -36,14 +42,24 @@ typedef struct {
   Kept kept;
 } Revocation;
 
+/* What is being settled. */
+typedef struct {
+  uint64_t lease;
+  unsigned settlers; /* that are at a piece of it */
+  bool taken;        /* there is no other piece left */
+} Unsettled;
+
 struct FsRevoker {
   FsContext *context; /* constant */
   pthread_mutex_t lock;
   pthread_cond_t changed; /* on CLOCK_MONOTONIC: there may be something to answer */
+  pthread_cond_t work;    /* there is something to settle, or nothing will be any more */
   pthread_t thread;
+  pthread_t settlers[SETTLERS];
   GHashTable *revocations; /* thread to Revocation; lock */
-  GArray *unsettled;       /* of uint64_t: leases; lock */
   int count;               /* of these; atomic, for those who have nothing to do with any */
+  GArray *unsettled;       /* of Unsettled; lock */
+  unsigned turn;           /* counts the looks at them; lock */
   bool stopped;            /* lock */
 };
 
@@ -153,24 +169,70 @@ note_settled_locked (FsRevoker *revoker, uint64_t lease)
   }
 }
 
-/* Does a piece of that for each lease of which there is more than the first request could wait for:
- * it came with leases/ locked. */
-static void
-settle_pieces_locked (FsRevoker *revoker)
+/* The next lease of which there is a piece to settle, one in turn with the others; NULL: none. */
+static Unsettled *
+next_unsettled_locked (FsRevoker *revoker)
 {
-  LeaseCaller by = as_revoker ();
+  for (unsigned i = 0; i < revoker->unsettled->len; i++) {
+    Unsettled *unsettled =
+        &g_array_index (revoker->unsettled, Unsettled, revoker->turn++ % revoker->unsettled->len);
+    if (!unsettled->taken)
+      return unsettled;
+  }
+  return NULL;
+}
 
+/* Of a piece whether there are `more`. The last one to be done with one has settled the lease. */
+static void
+note_piece_locked (FsRevoker *revoker, uint64_t lease, bool more)
+{
   for (unsigned i = revoker->unsettled->len; i-- > 0;) {
-    uint64_t lease = g_array_index (revoker->unsettled, uint64_t, i);
-    pthread_mutex_unlock (&revoker->lock);
-    bool more = lease_engine_settle_revoked (revoker->context->engine, &by, lease);
-    lease_engine_let_in (revoker->context->engine);
-    pthread_mutex_lock (&revoker->lock);
-    if (more)
+    Unsettled *unsettled = &g_array_index (revoker->unsettled, Unsettled, i);
+    if (unsettled->lease != lease)
+      continue;
+    unsettled->taken |= !more;
+    if (--unsettled->settlers > 0 || !unsettled->taken)
       continue;
     g_array_remove_index (revoker->unsettled, i);
     note_settled_locked (revoker, lease);
+    pthread_cond_signal (&revoker->changed);
   }
+}
+
+static void *
+run_settler (void *data)
+{
+  FsRevoker *revoker = data;
+
+  pthread_mutex_lock (&revoker->lock);
+  for (;;) {
+    Unsettled *unsettled = next_unsettled_locked (revoker);
+    if (unsettled == NULL && revoker->stopped)
+      break;
+    if (unsettled == NULL) {
+      pthread_cond_wait (&revoker->work, &revoker->lock);
+      continue;
+    }
+    uint64_t lease = unsettled->lease;
+    unsettled->settlers++;
+    pthread_mutex_unlock (&revoker->lock);
+    LeaseCaller by = as_revoker ();
+    bool more = lease_engine_settle_revoked (revoker->context->engine, &by, lease);
+    lease_engine_let_in (revoker->context->engine);
+    pthread_mutex_lock (&revoker->lock);
+    note_piece_locked (revoker, lease, more);
+  }
+  pthread_mutex_unlock (&revoker->lock);
+  return NULL;
+}
+
+static void
+start_settling_locked (FsRevoker *revoker, uint64_t lease)
+{
+  Unsettled unsettled = { .lease = lease };
+
+  g_array_append_val (revoker->unsettled, unsettled);
+  pthread_cond_broadcast (&revoker->work);
 }
 
 static void
@@ -199,9 +261,7 @@ run (void *data)
       pthread_mutex_unlock (&revoker->lock);
       act_on (revoker, &due);
       pthread_mutex_lock (&revoker->lock);
-    } else if (revoker->unsettled->len > 0) {
-      settle_pieces_locked (revoker);
-    } else if (revoker->stopped) {
+    } else if (revoker->stopped && revoker->unsettled->len == 0) {
       break; /* who is still on the way back finds the table as it is */
     } else {
       wait_locked (revoker, next);
@@ -218,15 +278,19 @@ fs_revoker_new (FsContext *context)
   pthread_condattr_t monotonic;
 
   revoker->context = context;
-  revoker->unsettled = g_array_new (FALSE, FALSE, sizeof (uint64_t));
+  revoker->unsettled = g_array_new (FALSE, FALSE, sizeof (Unsettled));
   revoker->revocations = g_hash_table_new_full (NULL, NULL, NULL, free_revocation);
   pthread_mutex_init (&revoker->lock, NULL);
   pthread_condattr_init (&monotonic);
   pthread_condattr_setclock (&monotonic, CLOCK_MONOTONIC);
   pthread_cond_init (&revoker->changed, &monotonic);
   pthread_condattr_destroy (&monotonic);
-  if (pthread_create (&revoker->thread, NULL, run, revoker) != 0)
-    g_error ("cannot start the revoker's thread");
+  pthread_cond_init (&revoker->work, NULL);
+  bool started = pthread_create (&revoker->thread, NULL, run, revoker) == 0;
+  for (unsigned i = 0; i < SETTLERS && started; i++)
+    started = pthread_create (&revoker->settlers[i], NULL, run_settler, revoker) == 0;
+  if (!started)
+    g_error ("cannot start the revoker's threads");
   return revoker;
 }
 
@@ -255,7 +319,7 @@ add_locked (FsRevoker *revoker, pid_t thread, uint64_t lease, const char *name, 
   };
   g_hash_table_insert (revoker->revocations, GINT_TO_POINTER (thread), revocation);
   if (!settled)
-    g_array_append_val (revoker->unsettled, lease);
+    start_settling_locked (revoker, lease);
   g_atomic_int_set (&revoker->count, g_hash_table_size (revoker->revocations));
   pthread_cond_signal (&revoker->changed);
   return left;
@@ -389,7 +453,10 @@ fs_revoker_stop (FsRevoker *revoker)
   pthread_mutex_lock (&revoker->lock);
   revoker->stopped = true;
   pthread_cond_signal (&revoker->changed);
+  pthread_cond_broadcast (&revoker->work);
   pthread_mutex_unlock (&revoker->lock);
+  for (unsigned i = 0; i < SETTLERS; i++)
+    pthread_join (revoker->settlers[i], NULL);
   pthread_join (revoker->thread, NULL);
 }
 
@@ -398,6 +465,7 @@ fs_revoker_free (FsRevoker *revoker)
 {
   g_hash_table_unref (revoker->revocations);
   g_array_unref (revoker->unsettled);
+  pthread_cond_destroy (&revoker->work);
   pthread_cond_destroy (&revoker->changed);
   pthread_mutex_destroy (&revoker->lock);
   g_free (revoker);

@@ -16,7 +16,7 @@
 #define FS_REVOKER_WAIT_MS 1000
 #define FS_REVOKER_LOCKED_WAIT_MS 10
 
-/* Starts its thread. `context` must outlive it. */
+/* Starts its threads. `context` must outlive it. */
 FsRevoker *fs_revoker_new (FsContext *context);
 
 /* Ends a lease for a request of RMDIR, whichever of the two it is. Returns the errno to answer

@@ -119,6 +119,29 @@ test_revoked_keys_are_gone_when_rmdir_returns() {
   done
 }
 
+# Those that the kernel is told of last are looked at first.
+test_so_are_very_many() {
+  python3 - 5000 <<'END'
+import os, sys
+os.mkdir("d")
+for lease in "abc":
+    os.mkdir(f"leases/{lease}")
+    for file, line in ("ttl", "1000\n"), ("keys", "d\n"):
+        with open(f"leases/{lease}/{file}", "w") as f:
+            f.write(line)
+    names = [f"d/{lease}{i}" for i in range(int(sys.argv[1]))]
+    for name in names:
+        os.mknod(name)
+    for name in names:
+        os.stat(name)
+    os.rmdir(f"leases/{lease}")
+    left = [name for name in reversed(names) if os.path.exists(name)]
+    assert not left, f"{len(left)} are left, {left[0]} first"
+    assert not os.path.exists("d"), "the directory is left"
+    os.mkdir("d")
+END
+}
+
 test_open_descriptors_are_stale() {
   lease a 100
   echo v >key
