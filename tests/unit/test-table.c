@@ -237,6 +237,14 @@ test_numbers_that_follow_a_pattern_do_not_meet (void **state)
 }
 
 static void
+test_numbers_in_a_row_are_close (void **state)
+{
+  (void)state;
+  for (uint64_t i = 0; i < 1000; i++)
+    assert_true ((lease_table_hash_number (8 * i) ^ lease_table_hash_number (8 * i + i % 8)) < 8);
+}
+
+static void
 test_texts_have_hashes_of_their_own (void **state)
 {
   (void)state;
@@ -258,6 +266,7 @@ main (void)
     cmocka_unit_test (test_entries_can_be_freed_while_they_are_visited),
     cmocka_unit_test (test_equal_hashes_do_no_harm),
     cmocka_unit_test (test_numbers_that_follow_a_pattern_do_not_meet),
+    cmocka_unit_test (test_numbers_in_a_row_are_close),
     cmocka_unit_test (test_texts_have_hashes_of_their_own),
   };
   return cmocka_run_group_tests (tests, NULL, NULL);
