@@ -240,7 +240,8 @@ int lease_engine_revoke (LeaseEngine *engine, const LeaseCaller *by, uint64_t pa
 
 /* Of a lease with many keys the first step leaves something to do, before what was given out of
  * them is known to be too old, and before they are cleaned up: does a piece of that. Returns whether
- * there is more. */
+ * there is more. Several threads may do pieces side by side: all is known only when each has come
+ * back from its own. */
 bool lease_engine_settle_revoked (LeaseEngine *engine, const LeaseCaller *by, uint64_t id);
 
 /* Whether LEASE_EVENT_CLEARED has been told of it, or nothing is left at all. */
